@@ -1,0 +1,629 @@
+//! [`StreamState`]: the life of a byte stream, decided without I/O.
+//!
+//! A driver tells it what happened and asks it what to poll for, what to flush and what the protocol has not been told
+//! yet; it never sets any of those itself, so they cannot disagree.
+//!
+//! ```text
+//!             write_eof()               shut down
+//!   Open ─────────────────▶ Finishing ────────────▶ HalfClosed
+//!    │                          │                       │
+//!    │ close(), eof refused     │ close(), eof refused  │ close(), any eof
+//!    ▼                          ▼                       ▼
+//!   Closing ◀───────────────────┴───────────────────────┘
+//!    │
+//!    │ loss told (once everything has gone out)
+//!    ▼
+//!   Lost ◀── loss told ── Closed ◀── failed(cause), from anywhere above
+//! ```
+//!
+//! Every pair of phase and event; `·` stays.
+//! A unit test computes this table and compares.
+//!
+//! | phase | write_eof | shut down | close | eof refused | eof kept | failed | loss told |
+//! | --- | --- | --- | --- | --- | --- | --- | --- |
+//! | Open | Finishing | · | Closing | Closing | · | Closed | · |
+//! | Finishing | · | HalfClosed | Closing | Closing | · | Closed | · |
+//! | HalfClosed | · | · | Closing | Closing | Closing | Closed | · |
+//! | Closing | · | · | · | · | · | Closed | Lost |
+//! | Closed | · | · | · | · | · | · | Lost |
+//! | Lost | · | · | · | · | · | · | · |
+//!
+//! One arrow depends on more than its phase: `shut down` leads from Finishing to Closing when the peer's end was kept
+//! open before, because then both halves are shut and nothing can happen any more.
+
+use crate::flow::{Flow, FlowGate, Limits};
+use crate::lost::Lost;
+use crate::protocol::KeepOpen;
+
+/// Where a byte stream is in its life. The drawing stands at the top of this file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// Both directions are open.
+    Open,
+    /// `write_eof` was called: what is queued goes out, then our direction is shut down.
+    Finishing,
+    /// Our direction is shut down; the peer's is open.
+    HalfClosed,
+    /// Nothing is read or taken any more; what is queued goes out, then the connection is lost.
+    Closing,
+    /// It is over, and the protocol has yet to be told.
+    Closed,
+    /// It is over, and the protocol knows.
+    Lost,
+}
+
+/// What changes the phase of a byte stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Event {
+    WriteEof,
+    ShutDown,
+    Close,
+    EofRefused,
+    EofKept,
+    Failed,
+    LossTold,
+}
+
+impl Phase {
+    /// The phase that follows on `event`.
+    const fn after(self, event: Event) -> Self {
+        match (self, event) {
+            (Self::Open, Event::WriteEof) => Self::Finishing,
+            (Self::Finishing, Event::ShutDown) => Self::HalfClosed,
+            (Self::Open | Self::Finishing | Self::HalfClosed, Event::Close | Event::EofRefused)
+            | (Self::HalfClosed, Event::EofKept) => Self::Closing,
+            (Self::Open | Self::Finishing | Self::HalfClosed | Self::Closing, Event::Failed) => {
+                Self::Closed
+            }
+            (Self::Closing | Self::Closed, Event::LossTold) => Self::Lost,
+            _ => self,
+        }
+    }
+}
+
+/// The peer's direction, as far as we know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Inbound {
+    /// Bytes may come.
+    Open,
+    /// The end was read; `eof_received` is still to be told.
+    EndUntold,
+    /// The end was told. Nothing is read any more.
+    Ended,
+}
+
+/// Something the protocol has not been told yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Notice {
+    /// `connection_made`.
+    Made,
+    /// `pause_writing`.
+    PauseWriting,
+    /// `resume_writing`.
+    ResumeWriting,
+    /// `eof_received`.
+    Eof,
+    /// `connection_lost`, the last.
+    Lost,
+}
+
+/// What a driver should poll for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Interest {
+    /// Readability.
+    pub read: bool,
+    /// Writability.
+    pub write: bool,
+}
+
+/// The state of one byte stream. See the drawing at the top of this module.
+#[derive(Debug)]
+pub struct StreamState {
+    queued: usize,
+    cause: Option<Lost>,
+    phase: Phase,
+    inbound: Inbound,
+    gate: FlowGate,
+    made: bool,
+    paused: bool,
+    blocked: bool,
+    outflow: bool,
+}
+
+impl Default for StreamState {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl StreamState {
+    /// A stream that is open in both directions and whose protocol knows nothing yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            queued: 0,
+            cause: None,
+            phase: Phase::Open,
+            inbound: Inbound::Open,
+            gate: FlowGate::new(),
+            made: false,
+            paused: false,
+            blocked: false,
+            outflow: false,
+        }
+    }
+
+    // ---- what the driver asks ----
+
+    /// The phase.
+    #[inline]
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// How many bytes were taken and have not gone out.
+    #[inline]
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queued
+    }
+
+    /// What to poll for: reading while bytes may be delivered, writing only while the system would not take more.
+    #[inline]
+    #[must_use]
+    pub fn interest(&self) -> Interest {
+        Interest { read: self.may_read(), write: self.blocked && self.has_unsent() }
+    }
+
+    /// Whether bytes may be read now: the protocol knows its transport, has not paused, and the peer has not ended.
+    #[inline]
+    #[must_use]
+    pub fn may_read(&self) -> bool {
+        self.made && !self.paused && self.inbound == Inbound::Open && self.phase_reads()
+    }
+
+    /// Whether bytes that were read before may be handed to the protocol now.
+    #[inline]
+    #[must_use]
+    pub fn may_deliver(&self) -> bool {
+        self.made && !self.paused && self.phase_reads()
+    }
+
+    /// Whether there is something to send and reason to believe that the system takes it.
+    #[inline]
+    #[must_use]
+    pub fn may_flush(&self) -> bool {
+        !self.blocked && self.has_unsent()
+    }
+
+    /// Whether our direction is to be shut down now: asked for, and everything before it has gone out.
+    #[inline]
+    #[must_use]
+    pub fn wants_shutdown(&self) -> bool {
+        self.phase == Phase::Finishing && self.is_drained()
+    }
+
+    /// Whether a close waits for bytes to go out.
+    #[inline]
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.phase == Phase::Closing && !self.is_drained()
+    }
+
+    /// Whether the loss of the connection shows by an error only: the peer's end was kept open, so nothing is read.
+    #[inline]
+    #[must_use]
+    pub fn watches_errors_only(&self) -> bool {
+        self.inbound == Inbound::Ended && self.phase_reads()
+    }
+
+    /// The next thing the protocol is to be told, if any; [`told`](Self::told) takes note of it.
+    #[inline]
+    #[must_use]
+    pub fn untold(&self) -> Option<Notice> {
+        if !self.made {
+            return Some(Notice::Made);
+        }
+        match self.phase {
+            Phase::Open | Phase::Finishing | Phase::HalfClosed => {
+                if self.gate.is_untold() {
+                    Some(if self.gate.is_full() {
+                        Notice::PauseWriting
+                    } else {
+                        Notice::ResumeWriting
+                    })
+                } else if self.inbound == Inbound::EndUntold && !self.paused {
+                    Some(Notice::Eof)
+                } else {
+                    None
+                }
+            }
+            // A protocol that was paused hears that its bytes went out before it hears the end; one that was not is
+            // no longer paused, since it cannot write any more.
+            Phase::Closing if self.gate.told_full() && !self.gate.is_full() => {
+                Some(Notice::ResumeWriting)
+            }
+            Phase::Closing if self.is_drained() => Some(Notice::Lost),
+            Phase::Closing | Phase::Lost => None,
+            Phase::Closed => Some(Notice::Lost),
+        }
+    }
+
+    /// Whether close, abort, a loss, or a refused end has happened.
+    #[inline]
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        !self.phase_reads()
+    }
+
+    /// Whether the protocol will be given what arrives.
+    #[inline]
+    #[must_use]
+    pub fn is_reading(&self) -> bool {
+        self.may_read()
+    }
+
+    /// What a write would be answered now.
+    #[inline]
+    #[must_use]
+    pub fn flow(&self) -> Flow {
+        match self.phase {
+            Phase::Open if self.gate.is_full() => Flow::Full,
+            Phase::Open => Flow::Open,
+            _ => Flow::Closed,
+        }
+    }
+
+    // ---- what the user does ----
+
+    /// Whether a write may be taken now. One that finds more than `limits.max_mark()` queued ends the stream.
+    #[inline]
+    pub fn admits_write(&mut self, limits: &Limits) -> bool {
+        if self.phase != Phase::Open {
+            return false;
+        }
+        if self.queued > limits.max_mark() {
+            self.fail(Lost::Overflow);
+            return false;
+        }
+        true
+    }
+
+    /// `count` bytes were queued.
+    #[inline]
+    pub fn wrote(&mut self, count: usize, limits: &Limits) {
+        self.queued += count;
+        self.gate.update(self.queued, limits);
+    }
+
+    /// The limits are others now.
+    pub fn limits_changed(&mut self, limits: &Limits) {
+        self.gate.update(self.queued, limits);
+    }
+
+    /// `write_eof()`: shut our direction down after what is queued.
+    pub fn write_eof(&mut self) {
+        self.step(Event::WriteEof);
+    }
+
+    /// `close()`: send what is queued, then end.
+    pub fn close(&mut self) {
+        self.end(Event::Close, Lost::Closed);
+    }
+
+    /// End at once with `cause`, dropping what is queued: `abort()`, an error, a panic, a deadline.
+    ///
+    /// After `close()` the cause becomes this one; after the end was decided nothing changes.
+    pub fn fail(&mut self, cause: Lost) {
+        if self.phase == Phase::Closing || self.phase_reads() {
+            self.step(Event::Failed);
+            self.cause = Some(cause);
+            self.queued = 0;
+            self.outflow = false;
+            self.gate.drained();
+        }
+    }
+
+    /// `pause_reading()`. Idempotent, and nothing happens once closing.
+    pub fn pause_reading(&mut self) {
+        if self.phase_reads() {
+            self.paused = true;
+        }
+    }
+
+    /// `resume_reading()`. Idempotent, and nothing happens once closing.
+    pub fn resume_reading(&mut self) {
+        if self.phase_reads() {
+            self.paused = false;
+        }
+    }
+
+    /// Another protocol listens from now on. It was told nothing about the write buffer, so a full one is told anew.
+    pub fn protocol_changed(&mut self) {
+        self.gate.forget_told();
+    }
+
+    // ---- what the driver reports ----
+
+    /// The system took `count` queued bytes.
+    #[inline]
+    pub fn sent(&mut self, count: usize, limits: &Limits) {
+        debug_assert!(count <= self.queued, "more sent than queued");
+        self.queued -= count;
+        self.gate.update(self.queued, limits);
+        if self.queued == 0 && self.phase != Phase::Open {
+            // Nothing can be queued again, so the marks have no say any more.
+            self.gate.drained();
+        }
+    }
+
+    /// The system would not take more for now.
+    #[inline]
+    pub fn blocked(&mut self) {
+        self.blocked = true;
+    }
+
+    /// The system may take more again.
+    #[inline]
+    pub fn writable(&mut self) {
+        self.blocked = false;
+    }
+
+    /// Something other than queued bytes is being sent (a file), or no longer is.
+    pub fn set_outflow(&mut self, active: bool) {
+        self.outflow = active;
+    }
+
+    /// Our direction was shut down.
+    pub fn shut_down(&mut self) {
+        self.step(Event::ShutDown);
+        if self.inbound == Inbound::Ended && self.phase == Phase::HalfClosed {
+            self.end(Event::EofKept, Lost::Eof);
+        }
+    }
+
+    /// The peer's end was read.
+    pub fn eof(&mut self) {
+        if self.inbound == Inbound::Open && self.phase_reads() {
+            self.inbound = Inbound::EndUntold;
+        }
+    }
+
+    /// The protocol is being told `notice`.
+    #[inline]
+    pub fn told(&mut self, notice: Notice) {
+        match notice {
+            Notice::Made => self.made = true,
+            Notice::PauseWriting | Notice::ResumeWriting => self.gate.tell(),
+            Notice::Eof => self.inbound = Inbound::Ended,
+            Notice::Lost => self.step(Event::LossTold),
+        }
+    }
+
+    /// The protocol's answer to `eof_received`.
+    pub fn eof_answered(&mut self, keep_open: KeepOpen) {
+        let event = match keep_open {
+            KeepOpen::No => Event::EofRefused,
+            KeepOpen::Yes => Event::EofKept,
+        };
+        self.end(event, Lost::Eof);
+    }
+
+    /// Why the stream ended; taken once, when the loss is told.
+    #[must_use]
+    pub fn take_cause(&mut self) -> Lost {
+        self.cause.take().unwrap_or(Lost::Closed)
+    }
+
+    // ---- the rules ----
+
+    #[inline]
+    fn phase_reads(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Finishing | Phase::HalfClosed)
+    }
+
+    #[inline]
+    fn is_drained(&self) -> bool {
+        self.queued == 0 && !self.outflow
+    }
+
+    #[inline]
+    fn has_unsent(&self) -> bool {
+        (self.queued > 0 || self.outflow)
+            && matches!(self.phase, Phase::Open | Phase::Finishing | Phase::Closing)
+    }
+
+    fn step(&mut self, event: Event) {
+        self.phase = self.phase.after(event);
+    }
+
+    /// A step that may begin the orderly end, which then has `cause`.
+    fn end(&mut self, event: Event, cause: Lost) {
+        let before = self.phase;
+        self.step(event);
+        if before != Phase::Closing && self.phase == Phase::Closing {
+            self.cause = Some(cause);
+            if self.queued == 0 {
+                self.gate.drained();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PHASES: [Phase; 6] = [
+        Phase::Open,
+        Phase::Finishing,
+        Phase::HalfClosed,
+        Phase::Closing,
+        Phase::Closed,
+        Phase::Lost,
+    ];
+    const EVENTS: [(Event, &str); 7] = [
+        (Event::WriteEof, "write_eof"),
+        (Event::ShutDown, "shut down"),
+        (Event::Close, "close"),
+        (Event::EofRefused, "eof refused"),
+        (Event::EofKept, "eof kept"),
+        (Event::Failed, "failed"),
+        (Event::LossTold, "loss told"),
+    ];
+
+    #[test]
+    fn the_table_above_is_what_the_code_does() {
+        let mut table = String::from("//! | phase |");
+        for (_, name) in EVENTS {
+            table += &format!(" {name} |");
+        }
+        table += &format!("\n//! |{}\n", " --- |".repeat(EVENTS.len() + 1));
+        for phase in PHASES {
+            table += &format!("//! | {phase:?} |");
+            for (event, _) in EVENTS {
+                let next = phase.after(event);
+                table += &if next == phase { " · |".to_owned() } else { format!(" {next:?} |") };
+            }
+            table += "\n";
+        }
+        assert!(include_str!("stream.rs").contains(&table), "the table should read:\n{table}");
+    }
+
+    fn open() -> StreamState {
+        let mut state = StreamState::new();
+        state.told(Notice::Made);
+        state
+    }
+
+    #[test]
+    fn nothing_is_read_before_connection_made() {
+        let mut state = StreamState::new();
+        assert_eq!((state.untold(), state.may_read()), (Some(Notice::Made), false));
+        state.told(Notice::Made);
+        assert_eq!((state.untold(), state.may_read()), (None, true));
+    }
+
+    #[test]
+    fn a_stream_that_failed_before_it_was_made_is_made_and_then_lost() {
+        let mut state = StreamState::new();
+        state.fail(Lost::Aborted);
+        assert_eq!(state.untold(), Some(Notice::Made));
+        state.told(Notice::Made);
+        assert_eq!(state.untold(), Some(Notice::Lost));
+        state.told(Notice::Lost);
+        assert_eq!((state.untold(), state.phase()), (None, Phase::Lost));
+    }
+
+    #[test]
+    fn write_interest_is_there_only_while_the_system_refuses() {
+        let limits = Limits::DEFAULT;
+        let mut state = open();
+        assert!(state.admits_write(&limits));
+        state.wrote(5, &limits);
+        assert!(state.may_flush() && !state.interest().write);
+        state.sent(2, &limits);
+        state.blocked();
+        assert!(!state.may_flush() && state.interest().write);
+        state.writable();
+        state.sent(3, &limits);
+        assert_eq!(state.interest(), Interest { read: true, write: false });
+    }
+
+    #[test]
+    fn the_shutdown_waits_for_the_queue() {
+        let limits = Limits::DEFAULT;
+        let mut state = open();
+        state.wrote(5, &limits);
+        state.write_eof();
+        assert!(!state.wants_shutdown() && !state.is_closing());
+        assert_eq!(state.flow(), Flow::Closed);
+        state.sent(5, &limits);
+        assert!(state.wants_shutdown());
+        state.shut_down();
+        assert_eq!(state.phase(), Phase::HalfClosed);
+        assert!(state.may_read());
+    }
+
+    #[test]
+    fn both_halves_shut_is_the_end_in_either_order() {
+        let mut ours_first = open();
+        ours_first.write_eof();
+        ours_first.shut_down();
+        ours_first.eof();
+        ours_first.told(Notice::Eof);
+        ours_first.eof_answered(KeepOpen::Yes);
+        assert_eq!(ours_first.untold(), Some(Notice::Lost));
+
+        let mut theirs_first = open();
+        theirs_first.eof();
+        theirs_first.told(Notice::Eof);
+        theirs_first.eof_answered(KeepOpen::Yes);
+        assert_eq!((theirs_first.untold(), theirs_first.is_closing()), (None, false));
+        theirs_first.write_eof();
+        theirs_first.shut_down();
+        assert_eq!(theirs_first.untold(), Some(Notice::Lost));
+        assert!(matches!(theirs_first.take_cause(), Lost::Eof));
+    }
+
+    #[test]
+    fn a_paused_protocol_hears_resume_before_a_close_but_not_before_an_abort() {
+        let limits = Limits::high(0);
+        let paused = || {
+            let mut state = open();
+            state.wrote(1, &limits);
+            assert_eq!(state.untold(), Some(Notice::PauseWriting));
+            state.told(Notice::PauseWriting);
+            state
+        };
+        let mut closed = paused();
+        closed.close();
+        assert_eq!(closed.untold(), None);
+        closed.sent(1, &limits);
+        assert_eq!(closed.untold(), Some(Notice::ResumeWriting));
+        closed.told(Notice::ResumeWriting);
+        assert_eq!(closed.untold(), Some(Notice::Lost));
+
+        let mut aborted = paused();
+        aborted.fail(Lost::Aborted);
+        assert_eq!((aborted.untold(), aborted.queued()), (Some(Notice::Lost), 0));
+    }
+
+    #[test]
+    fn an_error_while_draining_is_the_cause() {
+        let limits = Limits::DEFAULT;
+        let mut state = open();
+        state.wrote(5, &limits);
+        state.close();
+        state.fail(Lost::Io(std::io::ErrorKind::BrokenPipe.into()));
+        state.fail(Lost::Aborted);
+        assert!(matches!(state.take_cause(), Lost::Io(_)));
+    }
+
+    #[test]
+    fn the_ceiling_ends_a_writer_that_does_not_listen_but_not_a_large_write() {
+        let limits = Limits::high(10).max(100);
+        let mut state = open();
+        assert!(state.admits_write(&limits));
+        state.wrote(1_000_000, &limits);
+        assert!(!state.admits_write(&limits));
+        assert!(matches!(state.take_cause(), Lost::Overflow));
+    }
+
+    #[test]
+    fn the_peers_end_is_told_once_and_waits_for_resume() {
+        let mut state = open();
+        state.pause_reading();
+        state.eof();
+        assert_eq!(state.untold(), None);
+        state.resume_reading();
+        assert_eq!(state.untold(), Some(Notice::Eof));
+        state.told(Notice::Eof);
+        state.eof_answered(KeepOpen::Yes);
+        state.eof();
+        state.pause_reading();
+        state.resume_reading();
+        assert_eq!((state.untold(), state.is_reading()), (None, false));
+    }
+}
