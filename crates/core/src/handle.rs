@@ -1,0 +1,141 @@
+//! The handles: cheap to clone, equal by identity, usable as map keys, and bound to their thread.
+//!
+//! A handle refers to a transport and does not own the connection: dropping every handle closes nothing, and a
+//! connection does not wait for its handles (rule T5).
+//!
+//! ```compile_fail,E0277
+//! fn is_send<T: Send>() {}
+//! is_send::<wharf_core::TransportRef>(); // `Rc<dyn Transport>` cannot be sent between threads safely
+//! ```
+//!
+//! A transport that can only be read has no `write`:
+//!
+//! ```compile_fail,E0599
+//! fn refuse(transport: &wharf_core::ReadTransportRef) {
+//!     transport.write(b"no such method");
+//! }
+//! ```
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
+use std::rc::Rc;
+
+use crate::address::Address;
+use crate::extra::{LocalAddr, PeerAddr, Request};
+use crate::shared::{IntoProtocol, StreamProtocol};
+use crate::transport::{
+    DatagramTransport, ReadTransport, SubprocessTransport, Transport, WriteTransport,
+};
+
+macro_rules! handle {
+    ($(#[$doc:meta])* $name:ident, $target:ident) => {
+        $(#[$doc])*
+        #[derive(Clone)]
+        pub struct $name(Rc<dyn $target>);
+
+        impl $name {
+            /// A handle on `transport`.
+            #[must_use]
+            pub fn new(transport: Rc<dyn $target>) -> Self {
+                Self(transport)
+            }
+
+            /// The fact `T` about the connection, if it is known; also after the loss.
+            ///
+            /// See [`extra`](crate::extra) for the facts of core; every transport crate adds its own.
+            #[doc(alias = "get_extra_info")]
+            #[must_use]
+            pub fn extra<T: 'static>(&self) -> Option<T> {
+                Request::ask(|request| self.0.provide(request))
+            }
+
+            /// The address of our end.
+            #[doc(alias = "sockname")]
+            #[must_use]
+            pub fn local_addr(&self) -> Option<Address> {
+                self.extra::<LocalAddr>().map(|fact| fact.0)
+            }
+
+            /// The address of the peer's end.
+            #[doc(alias = "peername")]
+            #[must_use]
+            pub fn peer_addr(&self) -> Option<Address> {
+                self.extra::<PeerAddr>().map(|fact| fact.0)
+            }
+        }
+
+        impl Deref for $name {
+            type Target = dyn $target;
+
+            fn deref(&self) -> &Self::Target {
+                &*self.0
+            }
+        }
+
+        impl PartialEq for $name {
+            fn eq(&self, other: &Self) -> bool {
+                std::ptr::addr_eq(Rc::as_ptr(&self.0), Rc::as_ptr(&other.0))
+            }
+        }
+
+        impl Eq for $name {}
+
+        impl Hash for $name {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                Rc::as_ptr(&self.0).cast::<()>().hash(state);
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name))
+                    .field("id", &self.0.id().get())
+                    .field("closing", &self.0.is_closing())
+                    .finish()
+            }
+        }
+    };
+}
+
+handle!(
+    /// A handle on a byte stream in both directions.
+    TransportRef,
+    Transport
+);
+handle!(
+    /// A handle on a transport that can only be read.
+    ReadTransportRef,
+    ReadTransport
+);
+handle!(
+    /// A handle on a transport that can only be written.
+    WriteTransportRef,
+    WriteTransport
+);
+handle!(
+    /// A handle on a transport of datagrams.
+    DatagramTransportRef,
+    DatagramTransport
+);
+handle!(
+    /// A handle on a child process.
+    SubprocessTransportRef,
+    SubprocessTransport
+);
+
+impl TransportRef {
+    /// Switches the protocol: `protocol` gets the next callback, and `leftover`, the rest of what the running callback
+    /// was given, before anything else (rule T8). Gives the new protocol as a shared object, and the previous one.
+    ///
+    /// The new protocol hears no `connection_made`, the old one no `connection_lost`.
+    pub fn set_protocol<P: IntoProtocol>(
+        &self,
+        protocol: P,
+        leftover: &[u8],
+    ) -> (P::Shared, Option<StreamProtocol>) {
+        let (shared, protocol) = protocol.share();
+        let previous = self.0.replace_protocol(protocol, leftover);
+        (shared, previous)
+    }
+}

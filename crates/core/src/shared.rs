@@ -1,0 +1,287 @@
+//! How a protocol is shared between its user and its transport: [`StreamProtocol`] and [`IntoProtocol`].
+//!
+//! A connection holds its protocol as one `Rc<RefCell<P>>`, the very object that connecting gives to the user; after
+//! `connection_lost` the transport has let go of it, so `Rc::try_unwrap` gives the protocol back by value.
+
+use std::any::type_name;
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+
+use crate::handle::TransportRef;
+use crate::lost::Lost;
+use crate::protocol::{BufferedProtocol, KeepOpen, Protocol};
+
+/// Marks a protocol as a [`BufferedProtocol`] when it is handed to a transport.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Buffered<P>(pub P);
+
+/// What can become the protocol of a byte stream: any [`Protocol`], a [`Buffered`] protocol, an object that is shared
+/// already, or a [`StreamProtocol`] as it is.
+pub trait IntoProtocol {
+    /// What the user keeps.
+    type Shared: Clone;
+
+    /// The shared object, and the transport's hold on it.
+    fn share(self) -> (Self::Shared, StreamProtocol);
+}
+
+impl<P: Protocol> IntoProtocol for P {
+    type Shared = Rc<RefCell<P>>;
+
+    fn share(self) -> (Self::Shared, StreamProtocol) {
+        Rc::new(RefCell::new(self)).share()
+    }
+}
+
+impl<P: Protocol> IntoProtocol for Rc<RefCell<P>> {
+    type Shared = Self;
+
+    fn share(self) -> (Self::Shared, StreamProtocol) {
+        (Rc::clone(&self), StreamProtocol(self))
+    }
+}
+
+impl<P: BufferedProtocol> IntoProtocol for Buffered<P> {
+    type Shared = Rc<RefCell<Self>>;
+
+    fn share(self) -> (Self::Shared, StreamProtocol) {
+        Rc::new(RefCell::new(self)).share()
+    }
+}
+
+impl<P: BufferedProtocol> IntoProtocol for Rc<RefCell<Buffered<P>>> {
+    type Shared = Self;
+
+    fn share(self) -> (Self::Shared, StreamProtocol) {
+        (Rc::clone(&self), StreamProtocol(self))
+    }
+}
+
+impl IntoProtocol for StreamProtocol {
+    type Shared = Self;
+
+    fn share(self) -> (Self::Shared, StreamProtocol) {
+        (self.clone(), self)
+    }
+}
+
+/// A protocol of either kind, as a transport or a layer holds it. Equal by identity.
+///
+/// Its methods are the callbacks; they are for those who implement transports and layers.
+#[derive(Clone)]
+pub struct StreamProtocol(Rc<dyn Callbacks>);
+
+/// How a protocol takes what is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reception {
+    /// By `data_received`, out of the loop's buffer.
+    Plain,
+    /// By `get_buffer` and `buffer_updated`, into its own.
+    Buffered,
+}
+
+impl StreamProtocol {
+    /// Refuses a protocol that its user holds a borrow of while the loop runs (rule T11). A driver calls this before
+    /// each callback and outside its guard, because the bug is not the protocol's.
+    ///
+    /// # Panics
+    /// With a sentence that names the type.
+    #[inline]
+    pub fn assert_free(&self) {
+        self.0.assert_free();
+    }
+
+    /// How it takes what is read.
+    #[inline]
+    #[must_use]
+    pub fn reception(&self) -> Reception {
+        self.0.reception()
+    }
+
+    /// The name of its type, for reports.
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        self.0.type_name()
+    }
+
+    /// Tells `connection_made`.
+    pub fn connection_made(&self, transport: &TransportRef) {
+        self.0.connection_made(transport);
+    }
+
+    /// Tells `data_received`; for a plain protocol only. [`feed`](Self::feed) serves both kinds.
+    ///
+    /// # Panics
+    /// When the protocol is a buffered one: a driver's bug.
+    #[inline]
+    pub fn data_received(&self, transport: &TransportRef, data: &[u8]) {
+        self.0.data_received(transport, data);
+    }
+
+    /// Asks a buffered protocol for its buffer and lends it to `read`.
+    ///
+    /// # Panics
+    /// When the protocol is a plain one: a driver's bug.
+    pub fn get_buffer(&self, size_hint: Option<usize>, read: &mut dyn FnMut(&mut [u8])) {
+        self.0.get_buffer(size_hint, read);
+    }
+
+    /// Tells `buffer_updated`.
+    ///
+    /// # Panics
+    /// When the protocol is a plain one: a driver's bug.
+    pub fn buffer_updated(&self, transport: &TransportRef, count: usize) {
+        self.0.buffer_updated(transport, count);
+    }
+
+    /// Tells `eof_received`.
+    pub fn eof_received(&self, transport: &TransportRef) -> KeepOpen {
+        self.0.eof_received(transport)
+    }
+
+    /// Tells `pause_writing`.
+    pub fn pause_writing(&self, transport: &TransportRef) {
+        self.0.pause_writing(transport);
+    }
+
+    /// Tells `resume_writing`.
+    pub fn resume_writing(&self, transport: &TransportRef) {
+        self.0.resume_writing(transport);
+    }
+
+    /// Tells `connection_lost`.
+    pub fn connection_lost(&self, transport: &TransportRef, why: &Lost) {
+        self.0.connection_lost(transport, why);
+    }
+
+    /// Hands over bytes that were read already: all of `data` to a plain protocol, as much as fits into its buffer to a
+    /// buffered one. Says how many were taken; zero when the buffer it gave was empty.
+    pub fn feed(&self, transport: &TransportRef, data: &[u8]) -> usize {
+        match self.reception() {
+            Reception::Plain => {
+                self.data_received(transport, data);
+                data.len()
+            }
+            Reception::Buffered => {
+                let mut taken = 0;
+                self.get_buffer(Some(data.len()), &mut |buffer| {
+                    taken = buffer.len().min(data.len());
+                    buffer[..taken].copy_from_slice(&data[..taken]);
+                });
+                if taken > 0 {
+                    self.buffer_updated(transport, taken);
+                }
+                taken
+            }
+        }
+    }
+}
+
+impl PartialEq for StreamProtocol {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::addr_eq(Rc::as_ptr(&self.0), Rc::as_ptr(&other.0))
+    }
+}
+
+impl Eq for StreamProtocol {}
+
+impl fmt::Debug for StreamProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("StreamProtocol").field(&self.type_name()).finish()
+    }
+}
+
+/// The callbacks of both kinds behind one pointer, so that a connection spends two words on its protocol.
+trait Callbacks {
+    fn assert_free(&self);
+    fn reception(&self) -> Reception;
+    fn type_name(&self) -> &'static str;
+    fn connection_made(&self, transport: &TransportRef);
+    fn data_received(&self, _: &TransportRef, _: &[u8]) {
+        unreachable!("a buffered protocol was given data_received");
+    }
+    fn get_buffer(&self, _: Option<usize>, _: &mut dyn FnMut(&mut [u8])) {
+        unreachable!("a plain protocol was asked for its buffer");
+    }
+    fn buffer_updated(&self, _: &TransportRef, _: usize) {
+        unreachable!("a plain protocol was given buffer_updated");
+    }
+    fn eof_received(&self, transport: &TransportRef) -> KeepOpen;
+    fn pause_writing(&self, transport: &TransportRef);
+    fn resume_writing(&self, transport: &TransportRef);
+    fn connection_lost(&self, transport: &TransportRef, why: &Lost);
+}
+
+/// Refuses to go on when the user holds a borrow of the protocol across a turn (rule T11).
+#[inline]
+fn assert_free<P>(cell: &RefCell<P>) {
+    if cell.try_borrow_mut().is_err() {
+        borrowed::<P>();
+    }
+}
+
+#[cold]
+fn borrowed<P>() -> ! {
+    panic!(
+        "the protocol {} is borrowed while the loop runs: drop the borrow before the next turn",
+        type_name::<P>()
+    )
+}
+
+macro_rules! common_callbacks {
+    ($p:ident, |$cell:ident| $enter:expr) => {
+        fn assert_free(&self) {
+            assert_free(self);
+        }
+        fn type_name(&self) -> &'static str {
+            type_name::<$p>()
+        }
+        fn connection_made(&self, transport: &TransportRef) {
+            let $cell = self;
+            $enter.connection_made(transport);
+        }
+        fn eof_received(&self, transport: &TransportRef) -> KeepOpen {
+            let $cell = self;
+            $enter.eof_received(transport)
+        }
+        fn pause_writing(&self, transport: &TransportRef) {
+            let $cell = self;
+            $enter.pause_writing(transport);
+        }
+        fn resume_writing(&self, transport: &TransportRef) {
+            let $cell = self;
+            $enter.resume_writing(transport);
+        }
+        fn connection_lost(&self, transport: &TransportRef, why: &Lost) {
+            let $cell = self;
+            $enter.connection_lost(transport, why);
+        }
+    };
+}
+
+impl<P: Protocol> Callbacks for RefCell<P> {
+    common_callbacks!(P, |cell| cell.borrow_mut());
+
+    fn reception(&self) -> Reception {
+        Reception::Plain
+    }
+    #[inline]
+    fn data_received(&self, transport: &TransportRef, data: &[u8]) {
+        self.borrow_mut().data_received(transport, data);
+    }
+}
+
+impl<P: BufferedProtocol> Callbacks for RefCell<Buffered<P>> {
+    common_callbacks!(P, |cell| cell.borrow_mut().0);
+
+    fn reception(&self) -> Reception {
+        Reception::Buffered
+    }
+    fn get_buffer(&self, size_hint: Option<usize>, read: &mut dyn FnMut(&mut [u8])) {
+        read(self.borrow_mut().0.get_buffer(size_hint));
+    }
+    fn buffer_updated(&self, transport: &TransportRef, count: usize) {
+        self.borrow_mut().0.buffer_updated(transport, count);
+    }
+}

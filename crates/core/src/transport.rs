@@ -1,0 +1,198 @@
+//! The transport traits: asyncio's hierarchy, dyn-compatible, for third parties to implement.
+//!
+//! No method of a transport ever calls user code (rule T1), none blocks, and none is dangerous in any state: once a
+//! transport is closing, `write` answers [`Flow::Closed`] and the rest does nothing (rule T7).
+//! Users hold a handle such as [`TransportRef`](crate::TransportRef), which derefs to these.
+
+use std::error::Error;
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use crate::address::Address;
+use crate::extra::Request;
+use crate::flow::{Flow, Limits};
+use crate::handle::{ReadTransportRef, WriteTransportRef};
+use crate::schedule::Scheduler;
+use crate::shared::StreamProtocol;
+
+/// The number of a transport on its loop: never given twice, for logs and reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TransportId(u64);
+
+impl TransportId {
+    /// The transport with this number.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for TransportId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}
+
+/// What every transport can do.
+pub trait BaseTransport: 'static {
+    /// The transport's number.
+    fn id(&self) -> TransportId;
+
+    /// Ends the connection after everything that is queued has gone out, which may take no longer than the close
+    /// timeout without progress (rule T13). Reading stops at once.
+    fn close(&self);
+
+    /// Ends the connection at once; what is queued is dropped.
+    fn abort(&self);
+
+    /// Ends the connection at once, with a cause of the caller's: `connection_lost` gets
+    /// [`Lost::Failed`](crate::Lost::Failed).
+    fn fail(&self, error: Box<dyn Error>);
+
+    /// Whether the connection is ending or has ended, by either side; once true, true for ever.
+    fn is_closing(&self) -> bool;
+
+    /// Answers a question for a fact about the connection. Users ask by `extra::<T>()` on the handle.
+    fn provide(&self, request: &mut Request<'_>);
+
+    /// The scheduler of the loop that the transport lives on.
+    fn scheduler(&self) -> Rc<dyn Scheduler>;
+}
+
+/// A transport that can be read from.
+pub trait ReadTransport: BaseTransport {
+    /// Whether what arrives is delivered: not paused, not closing, and the peer has not ended.
+    fn is_reading(&self) -> bool;
+
+    /// Delivers nothing more until [`resume_reading`](Self::resume_reading); takes effect at once. Idempotent.
+    ///
+    /// The end and errors of the peer are not seen either while reading is paused, unless a write meets them.
+    fn pause_reading(&self);
+
+    /// Delivers again. Idempotent.
+    fn resume_reading(&self);
+}
+
+/// A transport that can be written to.
+pub trait WriteTransport: BaseTransport {
+    /// Takes a copy of what the system does not take at once. The answer says whether to go on.
+    ///
+    /// Inside a callback of its own the bytes are gathered and sent when the callback returns, from elsewhere before
+    /// the turn ends; a large chunk with nothing before it goes straight to the system.
+    fn write(&self, data: &[u8]) -> Flow;
+
+    /// Takes the chunk itself, without copying it.
+    fn write_bytes(&self, data: Bytes) -> Flow;
+
+    /// Takes several chunks as one.
+    fn writelines(&self, chunks: &[IoSlice<'_>]) -> Flow;
+
+    /// Shuts our direction down after everything that is queued has gone out; reading goes on. Idempotent.
+    ///
+    /// Without effect where [`can_write_eof`](Self::can_write_eof) is false.
+    fn write_eof(&self);
+
+    /// Whether our direction can be shut down by itself.
+    fn can_write_eof(&self) -> bool;
+
+    /// How many bytes were taken and have not reached the system.
+    #[doc(alias = "get_write_buffer_size")]
+    fn write_buffer_len(&self) -> usize;
+
+    /// The limits of the write buffer.
+    #[doc(alias = "get_write_buffer_limits")]
+    fn write_buffer_limits(&self) -> Limits;
+
+    /// Sets the limits. They are looked at at once: a buffer above the new high mark pauses the protocol, one at or
+    /// below the new low mark resumes it.
+    fn set_write_buffer_limits(&self, limits: Limits);
+}
+
+/// A byte stream in both directions.
+pub trait Transport: ReadTransport + WriteTransport {
+    /// The protocol that the next callback goes to; `None` after the loss.
+    #[doc(alias = "get_protocol")]
+    fn protocol(&self) -> Option<StreamProtocol>;
+
+    /// Puts another protocol in place for the next callback, hands it `leftover` before anything else that is read, and
+    /// gives back the previous one. Users call `set_protocol` on the handle.
+    ///
+    /// The new protocol hears no `connection_made`, the old one no `connection_lost`. If the old one was told to pause
+    /// writing, so is the new one.
+    /// Does nothing and gives `None` once the connection is lost.
+    fn replace_protocol(&self, protocol: StreamProtocol, leftover: &[u8])
+    -> Option<StreamProtocol>;
+}
+
+/// A transport of datagrams.
+pub trait DatagramTransport: ReadTransport {
+    /// Sends one datagram, possibly an empty one, to `to`, or to the connected peer.
+    ///
+    /// # Errors
+    /// When `to` is missing on an unconnected endpoint, or is another than the connected peer: nothing is sent then.
+    /// Errors of the system go to `error_received`.
+    #[doc(alias = "sendto")]
+    fn send_to(&self, data: &[u8], to: Option<&Address>) -> io::Result<Flow>;
+
+    /// How many bytes are queued.
+    #[doc(alias = "get_write_buffer_size")]
+    fn write_buffer_len(&self) -> usize;
+
+    /// The limits of the queue.
+    fn write_buffer_limits(&self) -> Limits;
+
+    /// Sets the limits of the queue.
+    fn set_write_buffer_limits(&self, limits: Limits);
+}
+
+/// One pipe of a child process.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum PipeTransport {
+    /// The child writes, we read.
+    Read(ReadTransportRef),
+    /// We write, the child reads.
+    Write(WriteTransportRef),
+}
+
+/// A child process with its pipes.
+pub trait SubprocessTransport: BaseTransport {
+    /// The process id.
+    #[doc(alias = "get_pid")]
+    fn pid(&self) -> u32;
+
+    /// The exit code, or minus the number of the signal that ended it; `None` while it runs.
+    #[doc(alias = "get_returncode")]
+    fn returncode(&self) -> Option<i32>;
+
+    /// The pipe to the child's descriptor `fd`, if there is one.
+    #[doc(alias = "get_pipe_transport")]
+    fn pipe_transport(&self, fd: i32) -> Option<PipeTransport>;
+
+    /// Sends a signal.
+    ///
+    /// # Errors
+    /// `NotFound` when the child has ended.
+    fn send_signal(&self, signal: i32) -> io::Result<()>;
+
+    /// Asks the child to end (SIGTERM).
+    ///
+    /// # Errors
+    /// As [`send_signal`](Self::send_signal).
+    fn terminate(&self) -> io::Result<()>;
+
+    /// Ends the child (SIGKILL).
+    ///
+    /// # Errors
+    /// As [`send_signal`](Self::send_signal).
+    fn kill(&self) -> io::Result<()>;
+}
