@@ -52,6 +52,44 @@ impl Address {
     }
 }
 
+impl UnixAddress {
+    /// A name in Linux's abstract namespace, without the leading zero byte.
+    #[must_use]
+    pub fn abstract_name(name: impl AsRef<[u8]>) -> Self {
+        Self::Abstract(name.as_ref().into())
+    }
+}
+
+impl From<&Path> for UnixAddress {
+    fn from(path: &Path) -> Self {
+        Self::Path(path.into())
+    }
+}
+
+impl From<PathBuf> for UnixAddress {
+    fn from(path: PathBuf) -> Self {
+        Self::Path(path.into())
+    }
+}
+
+impl From<&PathBuf> for UnixAddress {
+    fn from(path: &PathBuf) -> Self {
+        Self::Path(path.as_path().into())
+    }
+}
+
+impl From<&str> for UnixAddress {
+    fn from(path: &str) -> Self {
+        Self::from(Path::new(path))
+    }
+}
+
+impl From<String> for UnixAddress {
+    fn from(path: String) -> Self {
+        Self::from(PathBuf::from(path))
+    }
+}
+
 impl From<SocketAddr> for Address {
     fn from(address: SocketAddr) -> Self {
         Self::Ip(address)

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use crate::buffer::{MAX_SLICES, WriteQueue};
 use crate::extra::Request;
 use crate::flow::{Flow, Limits};
-use crate::guard::{self, FaultReport};
+use crate::guard::{self, Caught, FaultReport};
 use crate::handle::TransportRef;
 use crate::lost::{Fault, Lost};
 use crate::protocol::KeepOpen;
@@ -285,9 +285,41 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         TransportRef::new(Rc::clone(self) as Rc<dyn Transport>)
     }
 
+    /// A handle on the transport, for one who has no `Rc` of it; `None` while the last one is being dropped.
+    #[must_use]
+    pub fn transport(&self) -> Option<TransportRef> {
+        self.me.upgrade().map(|me| me.handle())
+    }
+
     /// Tells `connection_made` and starts reading. Called by the loop, never from a user's call.
-    pub fn begin(self: &Rc<Self>) {
+    ///
+    /// # Errors
+    /// When `connection_made` panicked; the connection is lost by then.
+    pub fn begin(self: &Rc<Self>) -> Result<(), Fault> {
+        let mut outcome = Ok(());
+        if self.inner.borrow().state.untold() == Some(Notice::Made) {
+            outcome = self.tell(Notice::Made);
+        }
         self.settle_now();
+        outcome
+    }
+
+    /// Takes back a stream that has not begun: closes it, and nobody is told anything. Says whether it could.
+    pub fn abandon(&self) -> bool {
+        let protocol = {
+            let mut inner = self.inner.borrow_mut();
+            if inner.state.untold() != Some(Notice::Made) {
+                return false;
+            }
+            inner.state.abandon();
+            inner.io.close(false);
+            self.protocol.take()
+        };
+        drop_guarded(protocol, &self.host);
+        if let Some(owner) = self.owner.take() {
+            owner.connection_lost(self.id, &Lost::Aborted);
+        }
+        true
     }
 
     /// Whether the connection is over and the protocol knows.
@@ -315,6 +347,9 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
 
     /// Ends the connection at once and tells so before returning: the loop is going away.
     pub fn shut(self: &Rc<Self>) {
+        if self.abandon() {
+            return;
+        }
         self.inner.borrow_mut().state.fail(Lost::Aborted);
         self.settle_now();
     }
@@ -353,7 +388,8 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
             self.note_read(&mut inner, outcome)
         };
         if count > 0 {
-            self.call(protocol, "data_received", |transport| {
+            // What a fault changes, the state knows.
+            let _ = self.call(protocol, "data_received", |transport| {
                 protocol.data_received(transport, &buffer[..count])
             });
         }
@@ -378,11 +414,11 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
                 }
             });
         });
-        if called && room == 0 {
+        if called.is_ok() && room == 0 {
             self.refuse_empty_buffer(protocol);
         }
         if count > 0 {
-            self.call(protocol, "buffer_updated", |transport| {
+            let _ = self.call(protocol, "buffer_updated", |transport| {
                 protocol.buffer_updated(transport, count)
             });
         }
@@ -423,7 +459,8 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         }
         loop {
             match self.next_step() {
-                Step::Tell(notice) => self.tell(notice),
+                // A fault has been reported, and the state knows of it.
+                Step::Tell(notice) => drop(self.tell(notice)),
                 Step::Deliver(bytes) => self.deliver(&bytes),
                 Step::Rest => return,
             }
@@ -457,36 +494,31 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         Step::Rest
     }
 
-    fn tell(self: &Rc<Self>, notice: Notice) {
+    fn tell(self: &Rc<Self>, notice: Notice) -> Result<(), Fault> {
         if notice == Notice::Lost {
-            return self.end();
+            self.end();
+            return Ok(());
         }
         self.inner.borrow_mut().state.told(notice);
-        let Some(protocol) = self.protocol.borrow().clone() else { return };
+        let Some(protocol) = self.protocol.borrow().clone() else { return Ok(()) };
         match notice {
-            Notice::Made => {
-                self.call(&protocol, "connection_made", |transport| {
-                    protocol.connection_made(transport)
-                });
-            }
+            Notice::Made => self.call(&protocol, "connection_made", |transport| {
+                protocol.connection_made(transport)
+            }),
             Notice::PauseWriting => {
-                self.call(&protocol, "pause_writing", |transport| {
-                    protocol.pause_writing(transport)
-                });
+                self.call(&protocol, "pause_writing", |transport| protocol.pause_writing(transport))
             }
-            Notice::ResumeWriting => {
-                self.call(&protocol, "resume_writing", |transport| {
-                    protocol.resume_writing(transport)
-                });
-            }
+            Notice::ResumeWriting => self
+                .call(&protocol, "resume_writing", |transport| protocol.resume_writing(transport)),
             Notice::Eof => {
                 let mut answer = KeepOpen::No;
-                self.call(&protocol, "eof_received", |transport| {
+                let told = self.call(&protocol, "eof_received", |transport| {
                     answer = protocol.eof_received(transport)
                 });
                 self.inner.borrow_mut().state.eof_answered(answer);
+                told
             }
-            Notice::Lost => {}
+            Notice::Lost => Ok(()),
         }
     }
 
@@ -500,7 +532,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         let mut taken = 0;
         let called =
             self.call(&protocol, name, |transport| taken = protocol.feed(transport, bytes));
-        if called && taken == 0 {
+        if called.is_ok() && taken == 0 {
             self.refuse_empty_buffer(&protocol);
         }
         if taken < bytes.len() {
@@ -531,7 +563,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         let protocol = self.protocol.borrow().clone();
         if let Some(protocol) = protocol {
             // The state is at its end, so whatever the callback does, and a panic too, changes nothing any more.
-            self.call(&protocol, "connection_lost", |transport| {
+            let _ = self.call(&protocol, "connection_lost", |transport| {
                 protocol.connection_lost(transport, &why)
             });
         }
@@ -539,7 +571,8 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         {
             let mut inner = self.inner.borrow_mut();
             inner.return_queue(&self.host);
-            inner.io.close(Rc::strong_count(self) > 1);
+            // The loop's reference and the caller's; any more are users' handles.
+            inner.io.close(Rc::strong_count(self) > 2);
         }
         self.host.count(Traffic::Lost(why.index()));
         if let Some(owner) = self.owner.take() {
@@ -556,7 +589,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         protocol: &StreamProtocol,
         name: &'static str,
         callback: impl FnOnce(&TransportRef),
-    ) -> bool {
+    ) -> Result<(), Fault> {
         protocol.assert_free();
         let transport = self.handle();
         self.busy.set(true);
@@ -564,14 +597,17 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         self.busy.set(false);
         self.host.callback_returned(self.id, name);
         match outcome {
-            Ok(()) => true,
-            Err(caught) => {
-                self.inner.borrow_mut().state.fail(Lost::Fault(caught.fault.clone()));
-                self.host
-                    .report(FaultReport::caught(caught).concerning(self.id, protocol.type_name()));
-                false
-            }
+            Ok(()) => Ok(()),
+            Err(caught) => Err(self.note_fault(protocol, caught)),
         }
+    }
+
+    #[cold]
+    fn note_fault(&self, protocol: &StreamProtocol, caught: Caught) -> Fault {
+        let fault = caught.fault.clone();
+        self.inner.borrow_mut().state.fail(Lost::Fault(fault.clone()));
+        self.host.report(FaultReport::caught(caught).concerning(self.id, protocol.type_name()));
+        fault
     }
 
     /// Settles after a call from the user: at once when the callback it came from is our own, else before the turn

@@ -54,9 +54,9 @@ const TURNS: usize = 100_000;
 pub struct ManualClock(Rc<Cell<Instant>>);
 
 impl ManualClock {
-    /// A clock that stands still. Where it starts means nothing: an `Instant` can only be had from the system.
+    /// A clock that stands still. Where it starts means nothing, but an `Instant` can only be had from the system, so the
+    /// epoch is read once; the clock never looks again.
     #[must_use]
-    #[allow(clippy::disallowed_methods)] // The epoch, read once; the clock never looks again.
     pub fn new() -> Self {
         Self(Rc::new(Cell::new(Instant::now())))
     }
@@ -95,7 +95,7 @@ struct StageRef(Rc<StageState>);
 struct StageState {
     clock: ManualClock,
     ready: RefCell<VecDeque<Box<dyn FnOnce()>>>,
-    timers: RefCell<BTreeMap<(Instant, u64), Box<dyn FnOnce()>>>,
+    timers: RefCell<BTreeMap<TimerKey, Box<dyn FnOnce()>>>,
     enlisted: RefCell<Vec<Rc<dyn Settle>>>,
     actors: RefCell<Vec<Rc<dyn Actor>>>,
     read_buffer: Cell<Box<[u8]>>,
@@ -105,6 +105,9 @@ struct StageState {
     next: Cell<u64>,
     running: Cell<bool>,
 }
+
+/// Deadline, and order of insertion.
+type TimerKey = (Instant, u64);
 
 /// A driver as its stage sees it.
 trait Actor {
@@ -239,7 +242,7 @@ impl Stage {
         );
         let transport = driver.handle();
         self.shared.0.actors.borrow_mut().push(Rc::clone(&driver) as Rc<dyn Actor>);
-        self.shared.call_soon(Box::new(move || driver.begin()));
+        self.shared.call_soon(Box::new(move || drop(driver.begin())));
         (transport, shared)
     }
 
@@ -404,7 +407,7 @@ impl Scheduler for StageRef {
 
 struct StageTimer {
     stage: Weak<StageState>,
-    key: (Instant, u64),
+    key: TimerKey,
 }
 
 impl Timer for StageTimer {

@@ -38,7 +38,7 @@ impl<P: Protocol> IntoProtocol for Rc<RefCell<P>> {
     type Shared = Self;
 
     fn share(self) -> (Self::Shared, StreamProtocol) {
-        (Rc::clone(&self), StreamProtocol(self))
+        (Self::clone(&self), StreamProtocol(self))
     }
 }
 
@@ -54,7 +54,7 @@ impl<P: BufferedProtocol> IntoProtocol for Rc<RefCell<Buffered<P>>> {
     type Shared = Self;
 
     fn share(self) -> (Self::Shared, StreamProtocol) {
-        (Rc::clone(&self), StreamProtocol(self))
+        (Self::clone(&self), StreamProtocol(self))
     }
 }
 
@@ -82,6 +82,11 @@ pub enum Reception {
 }
 
 impl StreamProtocol {
+    /// The same protocol as `shared`, as a transport holds it.
+    pub fn from_shared<P: Protocol>(shared: &Rc<RefCell<P>>) -> Self {
+        Self(Rc::clone(shared) as Rc<dyn Callbacks>)
+    }
+
     /// Refuses a protocol that its user holds a borrow of while the loop runs (rule T11). A driver calls this before
     /// each callback and outside its guard, because the bug is not the protocol's.
     ///

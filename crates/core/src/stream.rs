@@ -325,6 +325,12 @@ impl StreamState {
         }
     }
 
+    /// Ends without a word; for a stream whose protocol knows nothing of it.
+    pub fn abandon(&mut self) {
+        self.phase = Phase::Lost;
+        self.made = true;
+    }
+
     /// `pause_reading()`. Idempotent, and nothing happens once closing.
     pub fn pause_reading(&mut self) {
         if self.phase_reads() {
