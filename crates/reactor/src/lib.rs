@@ -1,1 +1,54 @@
-//! Placeholder.
+//! The event loop of wharf: readiness, timers, signals, futures, blocking work.
+//!
+//! ```text
+//!   EventLoop    owns the loop; one thread, one at a time
+//!       │ handle()
+//!       ▼
+//!   LoopHandle   refers to it within the thread: call_soon, call_later, spawn, transports
+//!       │ remote()
+//!       ▼
+//!   Remote       refers to it from any thread: post, stop
+//! ```
+//!
+//! What one turn does, step by step, stands at the top of `event_loop.rs`.
+//!
+//! # What this is not
+//!
+//! Not a runtime: there is no global state, no hidden thread until blocking work or a name asks for one, and no
+//! current loop to find by magic.
+//! A loop lives in one thread; for more cores, run more loops.
+
+#![deny(unsafe_code)]
+
+#[allow(unsafe_code)] // Reading the tick counter is an intrinsic.
+mod clock;
+mod event_loop;
+mod fault;
+mod handle;
+mod inbox;
+#[allow(unsafe_code)] // Registering a descriptor is a promise about its life.
+mod poll;
+mod pool;
+mod ready;
+mod registry;
+mod remote;
+mod resolve;
+#[allow(unsafe_code)] // What runs in a signal handler is a promise.
+mod signal;
+pub mod source;
+mod statistics;
+pub mod stream;
+mod sync;
+mod task;
+mod timers;
+mod watch;
+
+pub use clock::SystemClock;
+pub use event_loop::{EventLoop, EventLoopBuilder};
+pub use fault::FaultPolicy;
+pub use handle::{Handle, LoopHandle, TimerHandle};
+pub use pool::Blocking;
+pub use remote::{LoopClosed, Remote};
+pub use resolve::{Resolution, Resolver, SystemResolver};
+pub use statistics::{SlowCallback, Statistics};
+pub use task::{Elapsed, JoinHandle, OneshotReceiver, OneshotSender, Sleep, TaskError, oneshot};

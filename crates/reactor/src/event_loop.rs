@@ -1,0 +1,499 @@
+//! [`EventLoop`]: the owner of a loop, and what one turn does.
+//!
+//! A turn, in order:
+//!
+//! 1. settle what was written or closed from outside;
+//! 2. decide how long to sleep: not at all while something is queued, else until the first timer;
+//! 3. wait for readiness;
+//! 4. take what other threads have sent, and the signals that have come;
+//! 5. run what was queued before this point, and nothing that is queued meanwhile;
+//! 6. hand out readiness: each connection reads, calls its protocol, flushes and settles;
+//! 7. run the timers that are due, and none that is set meanwhile;
+//! 8. settle what was written or closed from outside: flush, and tell what is untold.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::ops::Deref;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::panic::resume_unwind;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use wharf_core::Clock;
+use wharf_core::guard::{self, FaultReport};
+
+use crate::clock::SystemClock;
+use crate::fault::{FaultPolicy, Faults};
+use crate::handle::{LoopHandle, LoopState};
+use crate::poll::{Batch, Poller, Ready, WAKE};
+use crate::pool::Pool;
+use crate::ready::{Job, ReadyQueue};
+use crate::registry::Key;
+use crate::remote::{Incoming, Shared};
+use crate::resolve::{Resolver, SystemResolver};
+use crate::signal::Signals;
+use crate::statistics::{Counters, SlowCallback, SlowObserver};
+
+/// The loop's one read buffer: the size of asyncio's largest read.
+const READ_BUFFER: usize = 256 * 1024;
+
+/// No wait is longer than a day, so that no system's timeout overflows.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How often step 8 settles what settling itself has enlisted, before the rest waits for the next turn.
+const SETTLE_ROUNDS: usize = 16;
+
+/// An event loop: it owns everything that lives on it. Dropping it tells every connection that it is lost.
+///
+/// It derefs to its [`LoopHandle`].
+///
+/// ```
+/// use std::time::Duration;
+/// use wharf_reactor::EventLoop;
+///
+/// let mut ev = EventLoop::new()?;
+/// let handle = ev.handle().clone();
+/// ev.call_later(Duration::from_millis(1), move || handle.stop());
+/// ev.run_forever()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct EventLoop {
+    handle: LoopHandle,
+    batch: Batch,
+    found: Vec<Ready>,
+    incoming: Vec<Incoming>,
+}
+
+/// What a loop is made with.
+#[derive(Default)]
+pub struct EventLoopBuilder {
+    clock: Option<Box<dyn Clock>>,
+    resolver: Option<Box<dyn Resolver>>,
+    faults: FaultPolicy,
+    slow: SlowThreshold,
+    observer: Option<SlowObserver>,
+    portable: bool,
+}
+
+struct SlowThreshold(Option<Duration>);
+
+impl Default for SlowThreshold {
+    /// asyncio's.
+    fn default() -> Self {
+        Self(Some(Duration::from_millis(100)))
+    }
+}
+
+impl EventLoopBuilder {
+    /// Puts another clock in the place of the system's. Under a manual one the loop never sleeps towards a timer.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Some(Box::new(clock));
+        self
+    }
+
+    /// Resolves names by another resolver than the system's.
+    #[must_use]
+    pub fn resolver(mut self, resolver: impl Resolver) -> Self {
+        self.resolver = Some(Box::new(resolver));
+        self
+    }
+
+    /// What happens to panics of callbacks; contained unless said otherwise.
+    #[must_use]
+    pub fn fault_policy(mut self, policy: FaultPolicy) -> Self {
+        self.faults = policy;
+        self
+    }
+
+    /// Reports each callback that takes at least `threshold`; without this the loop counts those that take 100 ms.
+    #[must_use]
+    pub fn on_slow_callback(
+        mut self,
+        threshold: Duration,
+        observer: impl FnMut(SlowCallback) + 'static,
+    ) -> Self {
+        self.slow = SlowThreshold(Some(threshold));
+        self.observer = Some(Box::new(observer));
+        self
+    }
+
+    /// Waits by the portable path even where there is a direct one: slower, and the same to the eye. For tests.
+    #[must_use]
+    pub fn portable_poll(mut self, portable: bool) -> Self {
+        self.portable = portable;
+        self
+    }
+
+    /// Makes the loop.
+    ///
+    /// # Errors
+    /// When the system gives no descriptors for it.
+    pub fn build(self) -> io::Result<EventLoop> {
+        let poller = Poller::new(self.portable)?;
+        let waker = poller.waker();
+        let state = LoopState {
+            clock: self.clock.unwrap_or_else(|| Box::new(SystemClock)),
+            poller,
+            registry: RefCell::default(),
+            ready: RefCell::default(),
+            timers: RefCell::default(),
+            enlisted: RefCell::default(),
+            read_buffer: Cell::new(vec![0; READ_BUFFER].into()),
+            queues: RefCell::default(),
+            shared: Arc::new(Shared::new(waker.clone())),
+            counters: Counters::new(self.slow.0, self.observer),
+            faults: Faults::new(self.faults),
+            tasks: crate::task::Tasks::default(),
+            pool: Pool::default(),
+            resolver: self.resolver.unwrap_or_else(|| Box::new(SystemResolver)),
+            signals: Signals::new(waker),
+            watches: RefCell::default(),
+            next_id: Cell::new(1),
+            stopping: Cell::new(false),
+            running: Cell::new(false),
+            closed: Cell::new(false),
+        };
+        Ok(EventLoop {
+            handle: LoopHandle(Rc::new(state)),
+            batch: Batch::new(),
+            found: Vec::new(),
+            incoming: Vec::new(),
+        })
+    }
+}
+
+impl fmt::Debug for EventLoopBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLoopBuilder").field("portable", &self.portable).finish_non_exhaustive()
+    }
+}
+
+impl EventLoop {
+    /// A loop with the system's clock and resolver.
+    ///
+    /// # Errors
+    /// When the system gives no descriptors for it.
+    #[doc(alias = "new_event_loop")]
+    pub fn new() -> io::Result<Self> {
+        Self::builder().build()
+    }
+
+    /// A loop to be made otherwise.
+    #[must_use]
+    pub fn builder() -> EventLoopBuilder {
+        EventLoopBuilder::default()
+    }
+
+    /// A handle on the loop.
+    #[must_use]
+    pub fn handle(&self) -> &LoopHandle {
+        &self.handle
+    }
+
+    /// Runs until [`LoopHandle::stop`]. If that was called before, takes one turn.
+    ///
+    /// # Errors
+    /// When the system's poller fails.
+    ///
+    /// # Panics
+    /// From inside a callback (rule T10), and with the panic of a callback under
+    /// [`FaultPolicy::Resume`](crate::FaultPolicy::Resume).
+    pub fn run_forever(&mut self) -> io::Result<()> {
+        loop {
+            self.turn(None)?;
+            if self.handle.0.stopping.take() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Runs until `future` is ready, and gives its result. The future need not be `'static`.
+    ///
+    /// # Panics
+    /// When the loop is stopped before, when the system's poller fails, and as [`run_forever`](Self::run_forever).
+    #[doc(alias = "run_until_complete")]
+    pub fn block_on<F: Future>(&mut self, future: F) -> F::Output {
+        let mut future = std::pin::pin!(future);
+        let woken = Arc::new(MainWaker {
+            woken: AtomicBool::new(true),
+            shared: Arc::clone(self.handle.shared()),
+        });
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut output = None;
+        loop {
+            let mut poll_main = || {
+                if output.is_none() && woken.woken.swap(false, Ordering::Acquire) {
+                    if let Poll::Ready(value) =
+                        future.as_mut().poll(&mut Context::from_waker(&waker))
+                    {
+                        output = Some(value);
+                    }
+                }
+            };
+            let asleep = !woken.woken.load(Ordering::Acquire);
+            if let Err(error) = self.turn_with((!asleep).then_some(Duration::ZERO), &mut poll_main)
+            {
+                panic!("the poller failed: {error}");
+            }
+            if let Some(output) = output {
+                return output;
+            }
+            assert!(
+                !self.handle.0.stopping.take(),
+                "the loop was stopped before the future was ready"
+            );
+        }
+    }
+
+    /// Takes one turn, waiting no longer than `timeout` for something to do; `None` waits as long as it takes.
+    ///
+    /// # Errors
+    /// When the system's poller fails.
+    ///
+    /// # Panics
+    /// As [`run_forever`](Self::run_forever).
+    pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.turn_with(timeout, &mut || {})
+    }
+
+    /// How long a foreign loop may wait on the loop's descriptor before it takes a turn: zero when something is queued,
+    /// `None` for as long as it likes.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Duration> {
+        self.handle.sleep_time(None)
+    }
+
+    fn turn_with(&mut self, timeout: Option<Duration>, first: &mut dyn FnMut()) -> io::Result<()> {
+        let state = &*self.handle.0;
+        assert!(
+            !state.running.replace(true),
+            "an event loop cannot be run from inside one of its callbacks"
+        );
+        let running = ResetOnDrop(&state.running);
+
+        self.handle.settle(); // 1
+
+        let timeout = self.handle.sleep_time(timeout); // 2
+        let sleeps = timeout != Some(Duration::ZERO);
+        let timeout =
+            if sleeps && !state.shared.inbox.may_sleep() { Some(Duration::ZERO) } else { timeout };
+
+        state.counters.wait_begins();
+        self.found.clear();
+        let waited = state.poller.wait(&mut self.batch, timeout, &mut self.found); // 3
+        state.counters.wait_ends(self.found.len());
+        if sleeps {
+            state.shared.inbox.awake();
+        }
+        waited?;
+
+        state.shared.inbox.take(&mut self.incoming); // 4
+        for incoming in self.incoming.drain(..) {
+            state.ready.borrow_mut().push(Job::from(incoming));
+        }
+        self.handle.deliver_signals();
+
+        let round = state.ready.borrow().len(); // 5
+        first();
+        for _ in 0..round {
+            let job = state.ready.borrow_mut().pop();
+            self.handle.run(job);
+        }
+
+        for ready in self.found.drain(..) {
+            // 6
+            if ready.key != WAKE {
+                let source = state.registry.borrow().get(Key::from_usize(ready.key));
+                if let Some(source) = source {
+                    source.ready(ready.readiness);
+                }
+            }
+        }
+
+        self.handle.run_due_timers(); // 7
+        self.handle.settle(); // 8
+
+        drop(running);
+        let panic = state.faults.take_pending();
+        panic.map_or(Ok(()), |payload| resume_unwind(payload))
+    }
+}
+
+struct ResetOnDrop<'a>(&'a Cell<bool>);
+
+impl Drop for ResetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+/// The waker of the future that the loop runs until.
+struct MainWaker {
+    woken: AtomicBool,
+    shared: Arc<Shared>,
+}
+
+impl Wake for MainWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.woken.swap(true, Ordering::Release) {
+            self.shared.wake();
+        }
+    }
+}
+
+impl LoopHandle {
+    /// How long a turn may sleep, given that the caller allows `limit`.
+    fn sleep_time(&self, limit: Option<Duration>) -> Option<Duration> {
+        let state = &*self.0;
+        if state.stopping.get()
+            || !state.ready.borrow().is_empty()
+            || !state.enlisted.borrow().is_empty()
+        {
+            return Some(Duration::ZERO);
+        }
+        let Some(deadline) = state.timers.borrow_mut().next_deadline() else { return limit };
+        let until = deadline.saturating_duration_since(state.clock.now());
+        if state.clock.is_manual() && !until.is_zero() {
+            return limit;
+        }
+        let until = until.min(LONGEST_WAIT);
+        Some(limit.map_or(until, |limit| limit.min(until)))
+    }
+
+    /// Runs one job of the ready queue.
+    fn run(&self, job: Option<Job>) {
+        let (name, outcome) = match job {
+            Some(Job::Call(callback)) => ("call_soon", guard::call("call_soon", callback)),
+            Some(Job::Post(post)) => ("post", guard::call("post", || post(self))),
+            // A task catches its own panics, so that its result says so.
+            Some(Job::Task(task)) => (
+                "task",
+                guard::call("task", || {
+                    let _ = task.run();
+                }),
+            ),
+            Some(Job::Nothing) | None => return,
+        };
+        if let Err(caught) = outcome {
+            self.report(FaultReport::caught(caught));
+        }
+        self.callback_returned(None, name);
+    }
+
+    fn run_due_timers(&self) {
+        let timers = &self.0.timers;
+        if timers.borrow().len() == 0 {
+            return;
+        }
+        let now = self.now();
+        let last = timers.borrow().last_sequence();
+        loop {
+            let callback = {
+                let mut timers = timers.borrow_mut();
+                // One that was set by a timer of this turn waits for the next, however short it is.
+                if timers.next_sequence().is_none_or(|sequence| sequence > last) {
+                    return;
+                }
+                timers.pop_due(now)
+            };
+            let Some(callback) = callback else { return };
+            if let Err(caught) = guard::call("timer", callback) {
+                self.report(FaultReport::caught(caught));
+            }
+            self.callback_returned(None, "timer");
+        }
+    }
+
+    /// Settles everything that was enlisted. What settling enlists is settled too, up to a bound.
+    fn settle(&self) {
+        for _ in 0..SETTLE_ROUNDS {
+            if self.0.enlisted.borrow().is_empty() {
+                return;
+            }
+            let items = self.0.enlisted.take();
+            for item in items {
+                item.settle();
+            }
+        }
+    }
+
+    /// Ends everything that lives on the loop: connections are told, the rest is dropped.
+    fn close(&self) {
+        let state = &*self.0;
+        // A protocol that is told its loss may put something new on the loop; it is ended in its turn.
+        for _ in 0..SETTLE_ROUNDS {
+            let sources = self.sources();
+            if sources.is_empty() {
+                break;
+            }
+            for source in sources {
+                source.shut();
+            }
+        }
+        state.closed.set(true);
+        state.signals.clear();
+        state.tasks.wake_all();
+        let abandoned: Vec<Incoming> = state.shared.inbox.close();
+        for incoming in abandoned {
+            self.drop_guarded(incoming);
+        }
+        let ready: ReadyQueue = state.ready.take();
+        self.drop_guarded(ready);
+        let timers = state.timers.take();
+        self.drop_guarded(timers);
+        let enlisted = state.enlisted.take();
+        self.drop_guarded(enlisted);
+        let watches = state.watches.take();
+        self.drop_guarded(watches);
+    }
+
+    fn drop_guarded<T>(&self, value: T) {
+        if let Err(caught) = guard::call("drop", || drop(value)) {
+            self.report(FaultReport::caught(caught));
+        }
+    }
+}
+
+impl Deref for EventLoop {
+    type Target = LoopHandle;
+
+    fn deref(&self) -> &LoopHandle {
+        &self.handle
+    }
+}
+
+impl AsFd for EventLoop {
+    /// A descriptor that is readable when a turn has something to do, besides timers and queued callbacks: a foreign
+    /// loop waits on it no longer than [`next_timeout`](EventLoop::next_timeout) says, and then takes a turn.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.handle.0.poller.as_fd()
+    }
+}
+
+impl Drop for EventLoop {
+    fn drop(&mut self) {
+        self.handle.close();
+        let panic = self.handle.0.faults.take_pending();
+        if let Some(payload) = panic.filter(|_| !std::thread::panicking()) {
+            resume_unwind(payload);
+        }
+    }
+}
+
+impl fmt::Debug for EventLoop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLoop")
+            .field("statistics", &self.handle.statistics())
+            .finish_non_exhaustive()
+    }
+}

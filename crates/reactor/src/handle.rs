@@ -1,0 +1,354 @@
+//! [`LoopHandle`]: the loop as those who live on it refer to it.
+//!
+//! Cheap to clone and bound to the loop's thread:
+//!
+//! ```compile_fail,E0277
+//! fn is_send<T: Send>() {}
+//! is_send::<wharf_reactor::LoopHandle>(); // `Rc<..>` cannot be sent between threads safely
+//! ```
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use wharf_core::buffer::WriteQueue;
+use wharf_core::driver::{Host, Traffic};
+use wharf_core::guard::FaultReport;
+use wharf_core::schedule::{Settle, Timer};
+use wharf_core::{Clock, Scheduler, TransportId};
+
+use crate::fault::{FaultPolicy, Faults};
+use crate::poll::Poller;
+use crate::pool::Pool;
+use crate::ready::{Job, ReadyQueue, Ticket};
+use crate::registry::{Key, Registry};
+use crate::remote::{Remote, Shared};
+use crate::resolve::Resolver;
+use crate::signal::Signals;
+use crate::source::Source;
+use crate::statistics::{Counters, Statistics};
+use crate::task::Tasks;
+use crate::timers::{TimerKey, Timers};
+use crate::watch::Watches;
+
+/// How many write queues an idle loop keeps for the connections to come.
+const QUEUES: usize = 16;
+
+/// What a loop consists of.
+pub(crate) struct LoopState {
+    pub(crate) clock: Box<dyn Clock>,
+    pub(crate) poller: Poller,
+    pub(crate) registry: RefCell<Registry>,
+    pub(crate) ready: RefCell<ReadyQueue>,
+    pub(crate) timers: RefCell<Timers>,
+    pub(crate) enlisted: RefCell<Vec<Rc<dyn Settle>>>,
+    pub(crate) read_buffer: Cell<Box<[u8]>>,
+    #[allow(clippy::vec_box)]
+    // The boxes are lent as they are: a connection has one word for its queue.
+    pub(crate) queues: RefCell<Vec<Box<WriteQueue>>>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) counters: Counters,
+    pub(crate) faults: Faults,
+    pub(crate) tasks: Tasks,
+    pub(crate) pool: Pool,
+    pub(crate) resolver: Box<dyn Resolver>,
+    pub(crate) signals: Signals,
+    pub(crate) watches: Watches,
+    pub(crate) next_id: Cell<u64>,
+    pub(crate) stopping: Cell<bool>,
+    pub(crate) running: Cell<bool>,
+    pub(crate) closed: Cell<bool>,
+}
+
+/// The event loop, as its callbacks, transports and tasks refer to it.
+///
+/// Every method may be called from inside a callback.
+/// After the loop has been dropped a handle is harmless: what is scheduled is dropped instead of run.
+#[derive(Clone)]
+pub struct LoopHandle(pub(crate) Rc<LoopState>);
+
+impl LoopHandle {
+    /// The time, by the loop's clock. Read anew at each call.
+    #[doc(alias = "time")]
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.0.clock.now()
+    }
+
+    /// Runs `callback` in the next turn, after everything that was queued before.
+    pub fn call_soon(&self, callback: impl FnOnce() + 'static) -> Handle {
+        let ticket = self.push_job(Job::Call(Box::new(callback)));
+        Handle { state: Rc::downgrade(&self.0), ticket }
+    }
+
+    /// Runs `callback` when `delay` has passed from now on.
+    pub fn call_later(&self, delay: Duration, callback: impl FnOnce() + 'static) -> TimerHandle {
+        self.call_at(self.now() + delay, callback)
+    }
+
+    /// Runs `callback` when the loop's clock has reached `deadline`, never before; one that is past runs in the next
+    /// turn. Equal deadlines run in the order in which they were set.
+    pub fn call_at(&self, deadline: Instant, callback: impl FnOnce() + 'static) -> TimerHandle {
+        self.set_timer(deadline, Box::new(callback))
+    }
+
+    fn set_timer(&self, deadline: Instant, callback: Box<dyn FnOnce()>) -> TimerHandle {
+        if self.is_closed() {
+            drop(callback);
+            return TimerHandle { state: Weak::new(), key: None, deadline };
+        }
+        let key = self.0.timers.borrow_mut().insert(deadline, callback);
+        TimerHandle { state: Rc::downgrade(&self.0), key: Some(key), deadline }
+    }
+
+    /// Ends the run of the loop when this turn is over; what is queued by then stays for the next run.
+    pub fn stop(&self) {
+        self.0.stopping.set(true);
+    }
+
+    /// Whether the loop has been dropped.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.0.closed.get()
+    }
+
+    /// Whether the loop is running: true inside its callbacks.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.0.running.get()
+    }
+
+    /// A reference to the loop for other threads.
+    #[must_use]
+    pub fn remote(&self) -> Remote {
+        Remote(Arc::clone(&self.0.shared))
+    }
+
+    /// The loop's counters.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.0.counters.read(self.0.registry.borrow().len(), self.0.timers.borrow().len())
+    }
+
+    /// Sets what happens to panics of callbacks, and gives the policy that was in force.
+    #[doc(alias = "set_exception_handler")]
+    pub fn set_fault_policy(&self, policy: FaultPolicy) -> FaultPolicy {
+        self.0.faults.set(policy)
+    }
+
+    /// From which duration on a callback counts as slow; `None` for never. See
+    /// [`EventLoopBuilder::on_slow_callback`](crate::EventLoopBuilder::on_slow_callback).
+    #[doc(alias = "slow_callback_duration")]
+    pub fn set_slow_callback_threshold(&self, threshold: Option<Duration>) {
+        self.0.counters.set_threshold(threshold);
+    }
+
+    // ---- for transport crates ----
+
+    /// A number for a new transport.
+    #[must_use]
+    pub fn next_id(&self) -> TransportId {
+        let id = self.0.next_id.get();
+        self.0.next_id.set(id + 1);
+        TransportId::new(id)
+    }
+
+    /// A connection was accepted.
+    pub fn count_accepted(&self) {
+        self.0.counters.accepted();
+    }
+
+    /// Hands a fault to the policy.
+    pub fn report(&self, report: FaultReport) {
+        self.0.counters.fault();
+        self.0.faults.report(report);
+    }
+
+    /// A callback outside of a stream has returned.
+    pub fn callback_returned(&self, transport: Option<TransportId>, callback: &'static str) {
+        self.0.counters.callback_returned(transport, callback);
+    }
+
+    /// Everything that lives on the loop.
+    #[must_use]
+    pub fn sources(&self) -> Vec<Rc<dyn Source>> {
+        self.0.registry.borrow().sources()
+    }
+
+    pub(crate) fn push_job(&self, job: Job) -> Ticket {
+        // On a loop that is gone the ticket leads nowhere and the job is dropped here.
+        let job = if self.is_closed() { Job::Nothing } else { job };
+        self.0.ready.borrow_mut().push(job)
+    }
+
+    pub(crate) fn attach(&self, key: Key, source: Rc<dyn Source>) {
+        self.0.registry.borrow_mut().fill(key, source);
+    }
+
+    pub(crate) fn registry(&self) -> &RefCell<Registry> {
+        &self.0.registry
+    }
+
+    pub(crate) fn poller(&self) -> &Poller {
+        &self.0.poller
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0.shared
+    }
+
+    pub(crate) fn tasks(&self) -> &Tasks {
+        &self.0.tasks
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.0.pool
+    }
+
+    pub(crate) fn resolver(&self) -> &dyn Resolver {
+        &*self.0.resolver
+    }
+
+    pub(crate) fn signals(&self) -> &Signals {
+        &self.0.signals
+    }
+
+    pub(crate) fn watches(&self) -> &Watches {
+        &self.0.watches
+    }
+}
+
+impl fmt::Debug for LoopHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoopHandle")
+            .field("closed", &self.is_closed())
+            .field("running", &self.is_running())
+            .finish()
+    }
+}
+
+impl PartialEq for LoopHandle {
+    fn eq(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for LoopHandle {}
+
+impl Scheduler for LoopHandle {
+    fn now(&self) -> Instant {
+        self.now()
+    }
+
+    fn call_soon(&self, callback: Box<dyn FnOnce()>) {
+        self.push_job(Job::Call(callback));
+    }
+
+    fn call_at(&self, deadline: Instant, callback: Box<dyn FnOnce()>) -> Box<dyn Timer> {
+        Box::new(self.set_timer(deadline, callback))
+    }
+
+    fn enlist(&self, item: Rc<dyn Settle>) {
+        self.0.enlisted.borrow_mut().push(item);
+    }
+}
+
+impl Host for LoopHandle {
+    #[inline]
+    fn take_read_buffer(&self) -> Box<[u8]> {
+        self.0.read_buffer.take()
+    }
+
+    #[inline]
+    fn put_read_buffer(&self, buffer: Box<[u8]>) {
+        self.0.read_buffer.set(buffer);
+    }
+
+    #[inline]
+    fn take_queue(&self) -> Box<WriteQueue> {
+        self.0.queues.borrow_mut().pop().unwrap_or_default()
+    }
+
+    #[inline]
+    fn put_queue(&self, mut queue: Box<WriteQueue>) {
+        let mut queues = self.0.queues.borrow_mut();
+        if queues.len() < QUEUES {
+            queue.shrink();
+            queues.push(queue);
+        }
+    }
+
+    #[inline]
+    fn callback_returned(&self, transport: TransportId, callback: &'static str) {
+        self.0.counters.callback_returned(Some(transport), callback);
+    }
+
+    fn report(&self, report: FaultReport) {
+        self.report(report);
+    }
+
+    #[inline]
+    fn count(&self, traffic: Traffic) {
+        self.0.counters.count(traffic);
+    }
+}
+
+/// A callback that was scheduled with [`LoopHandle::call_soon`]. Dropping this does not cancel it.
+pub struct Handle {
+    state: Weak<LoopState>,
+    ticket: Ticket,
+}
+
+impl Handle {
+    /// Takes the callback back, also from an earlier callback of the same turn. Without effect once it has run.
+    pub fn cancel(&self) {
+        if let Some(state) = self.state.upgrade() {
+            let job = state.ready.borrow_mut().cancel(self.ticket);
+            drop(job);
+        }
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Handle").field(&self.ticket).finish()
+    }
+}
+
+/// A timer that was set with [`LoopHandle::call_later`] or [`call_at`](LoopHandle::call_at). Dropping this does not
+/// cancel it.
+pub struct TimerHandle {
+    state: Weak<LoopState>,
+    key: Option<TimerKey>,
+    deadline: Instant,
+}
+
+impl TimerHandle {
+    /// Takes the timer back. Without effect once it has run or was cancelled.
+    pub fn cancel(&self) {
+        if let (Some(state), Some(key)) = (self.state.upgrade(), self.key) {
+            let callback = state.timers.borrow_mut().cancel(key);
+            drop(callback);
+        }
+    }
+
+    /// When it is due.
+    #[must_use]
+    pub fn when(&self) -> Instant {
+        self.deadline
+    }
+}
+
+impl Timer for TimerHandle {
+    fn cancel(&self) {
+        self.cancel();
+    }
+}
+
+impl fmt::Debug for TimerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TimerHandle").field("when", &self.deadline).finish()
+    }
+}

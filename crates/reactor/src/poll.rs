@@ -1,0 +1,301 @@
+//! The poller: readiness of descriptors, and waking from elsewhere. The only file that knows `polling` (rule L4).
+//!
+//! Descriptors are registered through `polling`, level-triggered, with exactly the interest that is wanted now.
+//! On Linux the wait itself goes straight to the epoll descriptor inside: `polling` 3.11 spends five system calls on a
+//! wait, the direct one is one.
+//! That relies on the key being epoll's user data, which is checked once at start; where it does not hold, and on every
+//! other system, `Poller::wait` is used.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use polling::{Event, Events, PollMode};
+use wharf_core::driver::Readiness;
+use wharf_core::stream::Interest;
+
+/// The key of the wake-up, which no registration has.
+pub(crate) const WAKE: usize = usize::MAX - 1;
+
+/// How many events one wait takes at most; what is left comes with the next.
+const BATCH: usize = 1024;
+
+/// What a wait found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ready {
+    pub(crate) key: usize,
+    pub(crate) readiness: Readiness,
+}
+
+pub(crate) struct Poller {
+    poller: Arc<polling::Poller>,
+    waker: Waker,
+}
+
+/// Ends a wait from another thread, or from a signal handler: it only ever writes to a descriptor.
+#[derive(Clone)]
+pub(crate) enum Waker {
+    #[cfg(target_os = "linux")]
+    Direct(Arc<direct::Wake>),
+    Portable(Arc<polling::Poller>),
+}
+
+impl Waker {
+    pub(crate) fn wake(&self) {
+        // A wake-up that cannot be written is one that is pending already.
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Direct(wake) => wake.wake(),
+            Self::Portable(poller) => drop(poller.notify()),
+        }
+    }
+}
+
+/// The buffer of a wait, kept by the loop.
+pub(crate) struct Batch {
+    events: Events,
+    #[cfg(target_os = "linux")]
+    direct: direct::Batch,
+}
+
+impl Batch {
+    pub(crate) fn new() -> Self {
+        Self {
+            events: Events::new(),
+            #[cfg(target_os = "linux")]
+            direct: direct::Batch::with_capacity(BATCH),
+        }
+    }
+}
+
+impl Poller {
+    pub(crate) fn new(portable: bool) -> io::Result<Self> {
+        let poller = Arc::new(polling::Poller::new()?);
+        #[cfg(target_os = "linux")]
+        if !portable {
+            if let Some(wake) = direct::Wake::register(&poller)? {
+                return Ok(Self { poller, waker: Waker::Direct(Arc::new(wake)) });
+            }
+        }
+        let _ = portable;
+        let waker = Waker::Portable(Arc::clone(&poller));
+        Ok(Self { poller, waker })
+    }
+
+    /// Whether waits take the portable path.
+    pub(crate) fn is_portable(&self) -> bool {
+        matches!(self.waker, Waker::Portable(_))
+    }
+
+    pub(crate) fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
+    /// Starts polling `fd` under `key`.
+    ///
+    /// The caller deregisters the descriptor before it is closed: a [`Registration`](crate::source::Registration) does.
+    pub(crate) fn add(&self, fd: BorrowedFd<'_>, key: usize, interest: Interest) -> io::Result<()> {
+        let (event, mode) = what(key, interest);
+        // SAFETY: the registration that calls this owns or outlives the descriptor, and calls `delete` before it goes.
+        unsafe { self.poller.add_with_mode(&fd, event, mode) }
+    }
+
+    pub(crate) fn modify(
+        &self,
+        fd: BorrowedFd<'_>,
+        key: usize,
+        interest: Interest,
+    ) -> io::Result<()> {
+        let (event, mode) = what(key, interest);
+        self.poller.modify_with_mode(fd, event, mode)
+    }
+
+    pub(crate) fn delete(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.poller.delete(fd)
+    }
+
+    /// Waits until something is ready or `timeout` has passed, rounded up to milliseconds; `found` gets what is ready.
+    pub(crate) fn wait(
+        &self,
+        batch: &mut Batch,
+        timeout: Option<Duration>,
+        found: &mut Vec<Ready>,
+    ) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        if !self.is_portable() {
+            return direct::wait(&self.poller, &mut batch.direct, timeout, found);
+        }
+        batch.events.clear();
+        self.poller.wait(&mut batch.events, timeout.map(whole_millis))?;
+        found.extend(batch.events.iter().map(|event| Ready {
+            key: event.key,
+            readiness: Readiness { read: event.readable, write: event.writable },
+        }));
+        Ok(())
+    }
+}
+
+impl AsFd for Poller {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.poller.as_fd()
+    }
+}
+
+/// Level-triggered for what is wanted; where nothing is, one-shot: a peer that hangs up on a paused reader would make
+/// a level-triggered registration spin.
+fn what(key: usize, interest: Interest) -> (Event, PollMode) {
+    let event = Event::new(key, interest.read, interest.write);
+    let mode = if interest == Interest::default() { PollMode::Oneshot } else { PollMode::Level };
+    (event, mode)
+}
+
+/// Rounded up, so that a wait is never cut short and then repeated in tiny steps.
+fn whole_millis(timeout: Duration) -> Duration {
+    let millis = timeout.as_nanos().div_ceil(1_000_000);
+    Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
+}
+
+/// The direct wait on Linux.
+#[cfg(target_os = "linux")]
+mod direct {
+    use std::io;
+    use std::os::fd::{AsFd, OwnedFd};
+    use std::time::Duration;
+
+    use polling::{Event, PollMode};
+    use rustix::buffer::spare_capacity;
+    use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+    use wharf_core::driver::Readiness;
+
+    use super::{Ready, WAKE};
+
+    pub(super) type Batch = Vec<epoll::Event>;
+
+    /// An eventfd that is registered edge-triggered and never read: a wake-up is one write.
+    pub(crate) struct Wake(OwnedFd);
+
+    impl Wake {
+        /// Registers the wake-up and sees whether it comes back under its key; if not, direct waits are not possible.
+        pub(super) fn register(poller: &polling::Poller) -> io::Result<Option<Self>> {
+            let wake = Self(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+            let event = Event::readable(WAKE);
+            // SAFETY: the poller holds the wake-up, and both are dropped together; an epoll descriptor forgets
+            // descriptors that are closed.
+            unsafe { poller.add_with_mode(&wake.0, event, PollMode::Edge)? };
+            wake.wake();
+            let mut found = Vec::new();
+            wait(poller, &mut Batch::with_capacity(8), Some(Duration::ZERO), &mut found)?;
+            if found.iter().any(|ready| ready.key == WAKE) {
+                return Ok(Some(wake));
+            }
+            poller.delete(&wake.0)?;
+            Ok(None)
+        }
+
+        pub(super) fn wake(&self) {
+            let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
+        }
+    }
+
+    pub(super) fn wait(
+        poller: &polling::Poller,
+        batch: &mut Batch,
+        timeout: Option<Duration>,
+        found: &mut Vec<Ready>,
+    ) -> io::Result<()> {
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        batch.clear();
+        match epoll::wait(poller.as_fd(), spare_capacity(batch), timeout.as_ref()) {
+            Ok(_) => {}
+            // A signal has come; its handler has written the wake-up.
+            Err(rustix::io::Errno::INTR) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        found.extend(batch.iter().map(|event| {
+            let broken = epoll::EventFlags::HUP | epoll::EventFlags::ERR;
+            let flags = event.flags;
+            let read = flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::PRI | broken);
+            let write = flags.intersects(epoll::EventFlags::OUT | broken);
+            let key = usize::try_from(event.data.u64()).unwrap_or(usize::MAX);
+            Ready { key, readiness: Readiness { read, write } }
+        }));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Option<Duration> = Some(Duration::from_secs(5));
+
+    fn each_path(test: impl Fn(&Poller, &mut dyn FnMut(Option<Duration>) -> Vec<Ready>)) {
+        for portable in [false, true] {
+            let poller = Poller::new(portable).unwrap();
+            assert_eq!(poller.is_portable(), portable || !cfg!(target_os = "linux"));
+            let mut batch = Batch::new();
+            let mut wait = |timeout| {
+                let mut found = Vec::new();
+                poller.wait(&mut batch, timeout, &mut found).unwrap();
+                found.retain(|ready| ready.key != WAKE);
+                found
+            };
+            test(&poller, &mut wait);
+        }
+    }
+
+    #[test]
+    fn a_hung_up_peer_does_not_spin_a_registration_without_interest() {
+        use std::os::unix::net::UnixStream;
+        each_path(|poller, wait| {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            poller.add(ours.as_fd(), 7, Interest::default()).unwrap();
+            drop(theirs);
+            let notices: usize = (0..10).map(|_| wait(Some(Duration::ZERO)).len()).sum();
+            assert!(notices <= 1, "{notices} notices");
+            poller.delete(ours.as_fd()).unwrap();
+        });
+    }
+
+    #[test]
+    fn interest_is_level_triggered() {
+        use std::io::Write;
+        use std::os::unix::net::UnixStream;
+        each_path(|poller, wait| {
+            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            poller.add(ours.as_fd(), 7, Interest { read: true, write: false }).unwrap();
+            theirs.write_all(b"x").unwrap();
+            for _ in 0..3 {
+                let readiness = Readiness { read: true, write: false };
+                assert_eq!(wait(SOON), [Ready { key: 7, readiness }]);
+            }
+            poller.modify(ours.as_fd(), 7, Interest { read: true, write: true }).unwrap();
+            assert_eq!(
+                wait(SOON),
+                [Ready { key: 7, readiness: Readiness { read: true, write: true } }]
+            );
+            poller.delete(ours.as_fd()).unwrap();
+            assert_eq!(wait(Some(Duration::ZERO)), []);
+        });
+    }
+
+    #[test]
+    fn a_wake_up_ends_a_wait_each_time() {
+        each_path(|poller, wait| {
+            for _ in 0..3 {
+                let waker = poller.waker();
+                let thread = std::thread::spawn(move || waker.wake());
+                wait(None);
+                thread.join().unwrap();
+            }
+        });
+    }
+
+    #[test]
+    fn timeouts_round_up() {
+        assert_eq!(whole_millis(Duration::from_nanos(1)), Duration::from_millis(1));
+        assert_eq!(whole_millis(Duration::from_millis(3)), Duration::from_millis(3));
+        assert_eq!(whole_millis(Duration::ZERO), Duration::ZERO);
+    }
+}

@@ -1,0 +1,116 @@
+//! What transport crates build on: a [`Source`] is what the loop calls when a descriptor is ready, and a
+//! [`Registration`] is its place on the loop.
+
+use std::fmt;
+use std::io;
+use std::os::fd::AsFd;
+use std::rc::Rc;
+
+use wharf_core::TransportRef;
+use wharf_core::driver::{Owner, Readiness};
+use wharf_core::stream::Interest;
+
+use crate::handle::LoopHandle;
+use crate::registry::Key;
+
+/// Something that lives on the loop and waits for a descriptor.
+pub trait Source: 'static {
+    /// The descriptor is ready. Called at most once a turn; readiness is a hint.
+    fn ready(self: Rc<Self>, readiness: Readiness);
+
+    /// The loop is going away: end now, and tell whoever must know.
+    fn shut(self: Rc<Self>);
+
+    /// The source as a connection, if it is one.
+    fn as_connection(&self) -> Option<&dyn Connection> {
+        None
+    }
+}
+
+/// A source that is a connection: how a server finds its own.
+pub trait Connection {
+    /// Whether `owner` owns it.
+    fn is_owned_by(&self, owner: &Rc<dyn Owner>) -> bool;
+
+    /// A handle on it; `None` while it is being dropped.
+    fn transport(&self) -> Option<TransportRef>;
+}
+
+/// A place on a loop, and what is polled for there.
+///
+/// The descriptor is the caller's; it must be given to [`close`](Self::close) before it is closed.
+pub struct Registration {
+    handle: LoopHandle,
+    key: Key,
+    polled: bool,
+}
+
+impl Registration {
+    /// Takes a place. Nothing is polled before [`set_interest`](Self::set_interest), and nobody is called before
+    /// [`attach`](Self::attach).
+    #[must_use]
+    pub fn new(handle: &LoopHandle) -> Self {
+        let key = handle.registry().borrow_mut().reserve();
+        Self { handle: handle.clone(), key, polled: false }
+    }
+
+    /// The place, for [`LoopHandle::attach`].
+    pub(crate) fn key(&self) -> Key {
+        self.key
+    }
+
+    /// Puts the source there that is to be called.
+    pub fn attach(&self, source: Rc<dyn Source>) {
+        self.handle.attach(self.key, source);
+    }
+
+    /// The loop.
+    #[must_use]
+    pub fn handle(&self) -> &LoopHandle {
+        &self.handle
+    }
+
+    /// Polls `fd` for exactly this from now on.
+    ///
+    /// # Errors
+    /// The poller's: `AlreadyExists` when the descriptor is registered by somebody else, `PermissionDenied` for a
+    /// regular file.
+    pub fn set_interest(&mut self, fd: impl AsFd, interest: Interest) -> io::Result<()> {
+        let poller = self.handle.poller();
+        if self.polled {
+            return poller.modify(fd.as_fd(), self.key.to_usize(), interest);
+        }
+        poller.add(fd.as_fd(), self.key.to_usize(), interest)?;
+        self.polled = true;
+        Ok(())
+    }
+
+    /// Stops polling `fd` and gives the place back.
+    pub fn close(&mut self, fd: impl AsFd) {
+        if std::mem::take(&mut self.polled) {
+            // Fails only for a descriptor that is not registered.
+            let _ = self.handle.poller().delete(fd.as_fd());
+        }
+        self.release();
+    }
+
+    fn release(&self) {
+        let source = self.handle.registry().borrow_mut().remove(self.key);
+        drop(source);
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+impl fmt::Debug for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registration")
+            .field("key", &self.key)
+            .field("polled", &self.polled)
+            .finish_non_exhaustive()
+    }
+}

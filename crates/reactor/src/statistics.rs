@@ -1,0 +1,206 @@
+//! What a loop counts about itself, and the report of slow callbacks.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::time::Duration;
+
+use wharf_core::TransportId;
+use wharf_core::driver::Traffic;
+
+use crate::clock::{TickLength, Ticks};
+
+/// A loop's counters since it was made. Cheap to take; two of them can be subtracted by hand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// How many turns were taken.
+    pub turns: u64,
+    /// How many readiness events were handed out.
+    pub events: u64,
+    /// How many bytes streams have read.
+    pub bytes_read: u64,
+    /// How many bytes streams have written.
+    pub bytes_written: u64,
+    /// How many connections servers have accepted.
+    pub accepted: u64,
+    /// How many connections were lost, in the order of [`Lost::NAMES`](wharf_core::Lost::NAMES).
+    pub lost: [u64; 8],
+    /// How many faults of user code were caught.
+    pub faults: u64,
+    /// How many callbacks took longer than the slow-callback threshold.
+    pub slow_callbacks: u64,
+    /// How long the loop waited for something to do.
+    pub polling: Duration,
+    /// How long it worked.
+    pub working: Duration,
+    /// How many sources are on the loop now.
+    pub sources: usize,
+    /// How many timers are set now.
+    pub timers: usize,
+}
+
+/// A callback that took longer than the threshold.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct SlowCallback {
+    /// The connection it belongs to, if any.
+    pub transport: Option<TransportId>,
+    /// Its name, such as `"data_received"`.
+    pub callback: &'static str,
+    /// How long it took, with the reads and writes around it.
+    pub duration: Duration,
+}
+
+/// Who is told of a slow callback.
+pub(crate) type SlowObserver = Box<dyn FnMut(SlowCallback)>;
+
+pub(crate) struct Counters {
+    turns: Cell<u64>,
+    events: Cell<u64>,
+    bytes_read: Cell<u64>,
+    bytes_written: Cell<u64>,
+    accepted: Cell<u64>,
+    lost: [Cell<u64>; 8],
+    faults: Cell<u64>,
+    slow: Cell<u64>,
+    polling: Cell<u64>,
+    working: Cell<u64>,
+    /// When the last callback returned, or the last wait.
+    last: Cell<Ticks>,
+    /// When the last turn's wait began or ended.
+    mark: Cell<Ticks>,
+    length: TickLength,
+    threshold: Cell<Option<Duration>>,
+    /// Ticks that are surely fewer than the threshold: only beyond them is a clock worth asking.
+    suspicious: Cell<u64>,
+    observer: RefCell<Option<SlowObserver>>,
+}
+
+/// No processor of today ticks slower than this.
+const SLOWEST_TICKS_PER_SECOND: u128 = 100_000_000;
+
+impl Counters {
+    pub(crate) fn new(threshold: Option<Duration>, observer: Option<SlowObserver>) -> Self {
+        let now = Ticks::now();
+        let counters = Self {
+            turns: Cell::default(),
+            events: Cell::default(),
+            bytes_read: Cell::default(),
+            bytes_written: Cell::default(),
+            accepted: Cell::default(),
+            lost: Default::default(),
+            faults: Cell::default(),
+            slow: Cell::default(),
+            polling: Cell::default(),
+            working: Cell::default(),
+            last: Cell::new(now),
+            mark: Cell::new(now),
+            length: TickLength::new(),
+            threshold: Cell::default(),
+            suspicious: Cell::new(u64::MAX),
+            observer: RefCell::new(observer),
+        };
+        counters.set_threshold(threshold);
+        counters
+    }
+
+    pub(crate) fn set_threshold(&self, threshold: Option<Duration>) {
+        let ticks = threshold.map_or(u64::MAX, |threshold| {
+            u64::try_from(threshold.as_nanos() * SLOWEST_TICKS_PER_SECOND / 1_000_000_000)
+                .unwrap_or(u64::MAX)
+        });
+        self.threshold.set(threshold);
+        self.suspicious.set(ticks);
+    }
+
+    /// A wait begins: what came before was work.
+    #[inline]
+    pub(crate) fn wait_begins(&self) {
+        let now = Ticks::now();
+        self.working.set(self.working.get() + now.since(self.mark.get()));
+        self.mark.set(now);
+    }
+
+    /// A wait is over.
+    #[inline]
+    pub(crate) fn wait_ends(&self, events: usize) {
+        let now = Ticks::now();
+        self.polling.set(self.polling.get() + now.since(self.mark.get()));
+        self.mark.set(now);
+        self.last.set(now);
+        add(&self.turns, 1);
+        add(&self.events, events);
+    }
+
+    /// A callback has returned.
+    #[inline]
+    pub(crate) fn callback_returned(&self, transport: Option<TransportId>, callback: &'static str) {
+        let now = Ticks::now();
+        let ticks = now.since(self.last.replace(now));
+        if ticks >= self.suspicious.get() {
+            self.look_closer(transport, callback, ticks);
+        }
+    }
+
+    #[cold]
+    fn look_closer(&self, transport: Option<TransportId>, callback: &'static str, ticks: u64) {
+        let duration = self.length.duration(ticks);
+        if self.threshold.get().is_some_and(|threshold| duration >= threshold) {
+            add(&self.slow, 1);
+            let observer = self.observer.take();
+            if let Some(mut observer) = observer {
+                observer(SlowCallback { transport, callback, duration });
+                self.observer.borrow_mut().get_or_insert(observer);
+            }
+        } else {
+            // A false alarm: this processor ticks faster than assumed. What was counted is too few, so half of it surely
+            // is, whatever the error of the measurement.
+            self.suspicious.set(self.suspicious.get().max(ticks / 2));
+        }
+    }
+
+    #[inline]
+    pub(crate) fn count(&self, traffic: Traffic) {
+        match traffic {
+            Traffic::Read(count) => add(&self.bytes_read, count),
+            Traffic::Written(count) => add(&self.bytes_written, count),
+            Traffic::Lost(cause) => add(&self.lost[cause], 1),
+        }
+    }
+
+    pub(crate) fn accepted(&self) {
+        add(&self.accepted, 1);
+    }
+
+    pub(crate) fn fault(&self) {
+        add(&self.faults, 1);
+    }
+
+    pub(crate) fn read(&self, sources: usize, timers: usize) -> Statistics {
+        Statistics {
+            turns: self.turns.get(),
+            events: self.events.get(),
+            bytes_read: self.bytes_read.get(),
+            bytes_written: self.bytes_written.get(),
+            accepted: self.accepted.get(),
+            lost: std::array::from_fn(|cause| self.lost[cause].get()),
+            faults: self.faults.get(),
+            slow_callbacks: self.slow.get(),
+            polling: self.length.duration(self.polling.get()),
+            working: self.length.duration(self.working.get()),
+            sources,
+            timers,
+        }
+    }
+}
+
+#[inline]
+fn add(counter: &Cell<u64>, count: usize) {
+    counter.set(counter.get().wrapping_add(count as u64));
+}
+
+impl fmt::Debug for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.read(0, 0).fmt(f)
+    }
+}

@@ -1,0 +1,240 @@
+//! Byte streams on descriptors: core's stream driver with a [`StreamSocket`] and its registration as the I/O object.
+
+use std::cell::OnceCell;
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
+
+use wharf_core::driver::{self, IoAccess, Owner, Readiness, StreamIo, StreamOptions};
+use wharf_core::extra::{LocalAddr, PeerAddr, Request};
+use wharf_core::stream::Interest;
+use wharf_core::{Address, StreamProtocol, TransportRef};
+
+use crate::handle::LoopHandle;
+use crate::source::{Connection, Registration, Source};
+
+/// What a transport crate supplies: the system calls of one kind of stream. The descriptor is non-blocking.
+pub trait StreamSocket: AsFd + 'static {
+    /// Reads.
+    ///
+    /// # Errors
+    /// The system's.
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes, without ever raising SIGPIPE.
+    ///
+    /// # Errors
+    /// The system's.
+    fn write(&self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Writes from several slices, without ever raising SIGPIPE.
+    ///
+    /// # Errors
+    /// The system's.
+    fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Shuts our direction down.
+    ///
+    /// # Errors
+    /// The system's.
+    fn shutdown_write(&self) -> io::Result<()>;
+
+    /// The error that waits on the descriptor.
+    ///
+    /// # Errors
+    /// When it cannot be asked for.
+    fn take_error(&self) -> io::Result<Option<io::Error>>;
+
+    /// The address of our end, if it has one.
+    fn local_addr(&self) -> Option<Address>;
+
+    /// Answers a question for a fact of this kind of stream. `access` leads back to the driver.
+    fn provide(
+        &self,
+        request: &mut Request<'_>,
+        access: &dyn Fn() -> Rc<dyn IoAccess<Polled<Self>>>,
+    ) where
+        Self: Sized,
+    {
+        let _ = (request, access);
+    }
+}
+
+/// A socket with its place on the loop.
+pub struct Polled<S> {
+    /// `None` once closed.
+    socket: Option<S>,
+    registration: Registration,
+    peer: Option<Address>,
+    local: OnceCell<Option<Box<Address>>>,
+}
+
+/// The driver of a byte stream on a descriptor.
+pub type StreamDriver<S> = driver::StreamDriver<Polled<S>, LoopHandle>;
+
+/// Puts a connected socket on the loop. Nothing is told before [`begin`](driver::StreamDriver::begin), which is the
+/// caller's to call from the loop.
+pub fn stream<S: StreamSocket>(
+    handle: &LoopHandle,
+    socket: S,
+    peer: Option<Address>,
+    protocol: StreamProtocol,
+    options: Rc<StreamOptions>,
+    owner: Option<Rc<dyn Owner>>,
+) -> Rc<StreamDriver<S>> {
+    let registration = Registration::new(handle);
+    let key = registration.key();
+    let io = Polled { socket: Some(socket), registration, peer, local: OnceCell::new() };
+    let driver = StreamDriver::new(io, handle.clone(), handle.next_id(), protocol, options, owner);
+    handle.attach(key, Rc::clone(&driver) as Rc<dyn Source>);
+    driver
+}
+
+impl<S: StreamSocket> Source for StreamDriver<S> {
+    #[inline]
+    fn ready(self: Rc<Self>, readiness: Readiness) {
+        Self::ready(&self, readiness);
+    }
+
+    fn shut(self: Rc<Self>) {
+        Self::shut(&self);
+    }
+
+    fn as_connection(&self) -> Option<&dyn Connection> {
+        Some(self)
+    }
+}
+
+impl<S: StreamSocket> Connection for StreamDriver<S> {
+    fn is_owned_by(&self, owner: &Rc<dyn Owner>) -> bool {
+        Self::is_owned_by(self, owner)
+    }
+
+    fn transport(&self) -> Option<TransportRef> {
+        Self::transport(self)
+    }
+}
+
+impl<S: StreamSocket> Polled<S> {
+    /// The socket, until it is closed.
+    #[must_use]
+    pub fn socket(&self) -> Option<&S> {
+        self.socket.as_ref()
+    }
+
+    fn open(&self) -> io::Result<&S> {
+        self.socket.as_ref().ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl<S: StreamSocket> StreamIo for Polled<S> {
+    #[inline]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.open()?.read(buffer)
+    }
+
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.open()?.write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.open()?.write_vectored(slices)
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        self.open()?.shutdown_write()
+    }
+
+    fn take_error(&mut self) -> io::Result<Option<io::Error>> {
+        self.open()?.take_error()
+    }
+
+    fn set_interest(&mut self, interest: Interest) -> io::Result<()> {
+        let Some(socket) = self.socket.as_ref() else { return Ok(()) };
+        self.registration.set_interest(socket, interest)
+    }
+
+    fn close(&mut self, keep_facts: bool) {
+        if let Some(socket) = self.socket.take() {
+            if keep_facts {
+                self.local.get_or_init(|| socket.local_addr().map(Box::new));
+            }
+            self.registration.close(&socket);
+        }
+    }
+
+    fn provide(&self, request: &mut Request<'_>, access: &dyn Fn() -> Rc<dyn IoAccess<Self>>) {
+        request
+            .provide_some(|| {
+                let ask =
+                    || self.socket.as_ref().and_then(|socket| socket.local_addr().map(Box::new));
+                self.local.get_or_init(ask).as_deref().cloned().map(LocalAddr)
+            })
+            .provide_some(|| self.peer.clone().map(PeerAddr))
+            .provide(|| SocketView(Rc::new(View(access()))));
+        if let Some(socket) = &self.socket {
+            socket.provide(request, access);
+        }
+    }
+}
+
+impl<S> fmt::Debug for Polled<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Polled")
+            .field("open", &self.socket.is_some())
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S> Drop for Polled<S> {
+    fn drop(&mut self) {
+        // A driver that never began, or a loop that was torn down by a panic: the descriptor goes, and the place too.
+        let _ = self.socket.take();
+    }
+}
+
+/// The descriptor under a transport, as a fact: `transport.extra::<SocketView>()`.
+///
+/// It is a view: options may be read and set through it, while closing, blocking mode and reading stay with the
+/// transport.
+#[derive(Clone)]
+pub struct SocketView(Rc<dyn Borrowable>);
+
+impl SocketView {
+    /// Lends the descriptor to `look`; `None` once it has been closed.
+    pub fn with<R>(&self, look: impl FnOnce(BorrowedFd<'_>) -> R) -> Option<R> {
+        let mut look = Some(look);
+        let mut result = None;
+        self.0.lend(&mut |fd| {
+            if let Some(look) = look.take() {
+                result = Some(look(fd));
+            }
+        });
+        result
+    }
+}
+
+impl fmt::Debug for SocketView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SocketView").field(&self.with(|fd| format!("{fd:?}"))).finish()
+    }
+}
+
+trait Borrowable {
+    fn lend(&self, look: &mut dyn FnMut(BorrowedFd<'_>));
+}
+
+struct View<S: StreamSocket>(Rc<dyn IoAccess<Polled<S>>>);
+
+impl<S: StreamSocket> Borrowable for View<S> {
+    fn lend(&self, look: &mut dyn FnMut(BorrowedFd<'_>)) {
+        self.0.with_io(&mut |io| {
+            if let Some(socket) = &io.socket {
+                look(socket.as_fd());
+            }
+        });
+    }
+}

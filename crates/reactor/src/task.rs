@@ -1,0 +1,345 @@
+//! Futures on the loop: tasks, sleeps, deadlines and one-shot results.
+//!
+//! A future that is woken goes through the loop's inbox into the ready queue, from whichever thread the waking came, and
+//! is polled in the next turn.
+//! Futures are never polled from inside a callback.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use wharf_core::Fault;
+use wharf_core::guard::{self, FaultReport};
+
+use crate::handle::{LoopHandle, TimerHandle};
+
+/// Why a task has no result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TaskError {
+    /// Its loop was dropped.
+    Cancelled,
+    /// It panicked; the loop's fault policy was told too.
+    Fault(Fault),
+}
+
+impl fmt::Display for TaskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cancelled => f.write_str("the task was cancelled with its loop"),
+            Self::Fault(fault) => fault.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for TaskError {}
+
+/// A task on the loop. Awaiting it gives its result; dropping it cancels it; [`detach`](Self::detach) lets it run.
+#[must_use = "dropping a task cancels it: await it, keep it, or detach it"]
+pub struct JoinHandle<T>(Option<async_task::FallibleTask<Result<T, Fault>>>);
+
+impl<T> JoinHandle<T> {
+    /// Lets the task run to its end with nobody waiting.
+    pub fn detach(mut self) {
+        if let Some(task) = self.0.take() {
+            task.detach();
+        }
+    }
+
+    /// Whether the task has ended.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.0.as_ref().is_none_or(async_task::FallibleTask::is_finished)
+    }
+}
+
+impl<T> Future for JoinHandle<T> {
+    type Output = Result<T, TaskError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(task) = self.0.as_mut() else { return Poll::Ready(Err(TaskError::Cancelled)) };
+        Pin::new(task).poll(cx).map(|result| match result {
+            Some(Ok(value)) => Ok(value),
+            Some(Err(fault)) => Err(TaskError::Fault(fault)),
+            None => Err(TaskError::Cancelled),
+        })
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle").field("finished", &self.is_finished()).finish()
+    }
+}
+
+/// The tasks that are alive, so that a loop that goes away can take them along.
+#[derive(Default)]
+pub(crate) struct Tasks {
+    wakers: RefCell<Vec<Option<Waker>>>,
+    free: RefCell<Vec<usize>>,
+}
+
+impl Tasks {
+    fn enlist(&self) -> usize {
+        let free = self.free.borrow_mut().pop();
+        free.unwrap_or_else(|| {
+            let mut wakers = self.wakers.borrow_mut();
+            wakers.push(None);
+            wakers.len() - 1
+        })
+    }
+
+    fn retire(&self, place: usize) {
+        let waker = self.wakers.borrow_mut()[place].take();
+        drop(waker);
+        self.free.borrow_mut().push(place);
+    }
+
+    /// Wakes every task, so that each of them comes back as something to drop.
+    pub(crate) fn wake_all(&self) {
+        let wakers: Vec<Waker> = self.wakers.borrow().iter().flatten().cloned().collect();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// A future with its place among the loop's tasks and its panics caught.
+struct Guarded<F> {
+    future: Option<Pin<Box<F>>>,
+    handle: LoopHandle,
+    place: usize,
+    known: bool,
+}
+
+impl<F: Future> Future for Guarded<F> {
+    type Output = Result<F::Output, Fault>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if !std::mem::replace(&mut this.known, true) {
+            this.handle.tasks().wakers.borrow_mut()[this.place] = Some(cx.waker().clone());
+        }
+        let Some(future) = this.future.as_mut() else { return Poll::Pending };
+        match guard::call("task", || future.as_mut().poll(cx)) {
+            Ok(poll) => poll.map(Ok),
+            Err(caught) => {
+                this.future = None;
+                let fault = caught.fault.clone();
+                this.handle.report(FaultReport::caught(caught));
+                Poll::Ready(Err(fault))
+            }
+        }
+    }
+}
+
+impl<F> Drop for Guarded<F> {
+    fn drop(&mut self) {
+        if let Err(caught) = guard::call("task", || drop(self.future.take())) {
+            self.handle.report(FaultReport::caught(caught));
+        }
+        self.handle.tasks().retire(self.place);
+    }
+}
+
+impl LoopHandle {
+    /// Runs `future` on the loop. It is polled for the first time in the next turn.
+    #[doc(alias = "create_task")]
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        if self.is_closed() {
+            return JoinHandle(None);
+        }
+        let place = self.tasks().enlist();
+        let future =
+            Guarded { future: Some(Box::pin(future)), handle: self.clone(), place, known: false };
+        let shared = Arc::clone(self.shared());
+        let (runnable, task) = async_task::spawn_local(future, move |task| shared.push_task(task));
+        runnable.schedule();
+        JoinHandle(Some(task.fallible()))
+    }
+
+    /// Ends when `duration` has passed, by the loop's clock.
+    pub fn sleep(&self, duration: Duration) -> Sleep {
+        self.sleep_until(self.now() + duration)
+    }
+
+    /// Ends when the loop's clock has reached `deadline`.
+    pub fn sleep_until(&self, deadline: Instant) -> Sleep {
+        Sleep { handle: self.clone(), deadline, timer: None }
+    }
+
+    /// The result of `future`, unless `duration` passes first.
+    ///
+    /// # Errors
+    /// [`Elapsed`] when the time is over; `future` is dropped by then, or with what this returns.
+    pub async fn timeout<F: Future>(
+        &self,
+        duration: Duration,
+        future: F,
+    ) -> Result<F::Output, Elapsed> {
+        let mut future = std::pin::pin!(future);
+        let mut sleep = std::pin::pin!(self.sleep(duration));
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(result) = future.as_mut().poll(cx) {
+                return Poll::Ready(Ok(result));
+            }
+            sleep.as_mut().poll(cx).map(|()| Err(Elapsed))
+        })
+        .await
+    }
+}
+
+/// The time given to [`LoopHandle::timeout`] was over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Elapsed;
+
+impl fmt::Display for Elapsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the time was over")
+    }
+}
+
+impl std::error::Error for Elapsed {}
+
+/// The future of [`LoopHandle::sleep`]. Dropping it cancels the timer.
+#[must_use = "futures do nothing unless they are polled"]
+pub struct Sleep {
+    handle: LoopHandle,
+    deadline: Instant,
+    timer: Option<(TimerHandle, Rc<RefCell<Waker>>)>,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.handle.now() >= self.deadline {
+            if let Some((timer, _)) = self.timer.take() {
+                timer.cancel();
+            }
+            return Poll::Ready(());
+        }
+        if let Some((_, waker)) = &self.timer {
+            waker.borrow_mut().clone_from(cx.waker());
+            return Poll::Pending;
+        }
+        let waker = Rc::new(RefCell::new(cx.waker().clone()));
+        let wake = Rc::clone(&waker);
+        let timer = self.handle.call_at(self.deadline, move || wake.borrow().wake_by_ref());
+        self.timer = Some((timer, waker));
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        if let Some((timer, _)) = &self.timer {
+            timer.cancel();
+        }
+    }
+}
+
+impl fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sleep").field("deadline", &self.deadline).finish_non_exhaustive()
+    }
+}
+
+/// A value that will be sent once, on this thread: asyncio's `Future` as a callback fills it.
+///
+/// ```
+/// # use wharf_reactor::{EventLoop, oneshot};
+/// let mut ev = EventLoop::new()?;
+/// let (sender, receiver) = oneshot();
+/// ev.call_soon(move || drop(sender.send(42)));
+/// assert_eq!(ev.block_on(receiver), Some(42));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn oneshot<T>() -> (OneshotSender<T>, OneshotReceiver<T>) {
+    let state = Rc::new(RefCell::new(Oneshot { value: None, waker: None, over: false }));
+    (OneshotSender(Rc::clone(&state)), OneshotReceiver(state))
+}
+
+struct Oneshot<T> {
+    value: Option<T>,
+    waker: Option<Waker>,
+    over: bool,
+}
+
+impl<T> Oneshot<T> {
+    fn end(state: &RefCell<Self>) {
+        state.borrow_mut().over = true;
+        let waker = state.borrow_mut().waker.take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// Sends the value. Dropping it without sending ends the receiver with `None`.
+pub struct OneshotSender<T>(Rc<RefCell<Oneshot<T>>>);
+
+impl<T> OneshotSender<T> {
+    /// Sends `value`.
+    ///
+    /// # Errors
+    /// When nobody waits any more; the value comes back.
+    pub fn send(self, value: T) -> Result<(), T> {
+        if Rc::strong_count(&self.0) == 1 {
+            return Err(value);
+        }
+        self.0.borrow_mut().value = Some(value);
+        Ok(())
+    }
+
+    /// Whether nobody waits any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        Rc::strong_count(&self.0) == 1
+    }
+}
+
+impl<T> Drop for OneshotSender<T> {
+    fn drop(&mut self) {
+        Oneshot::end(&self.0);
+    }
+}
+
+impl<T> fmt::Debug for OneshotSender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OneshotSender").finish_non_exhaustive()
+    }
+}
+
+/// Waits for the value; `None` when it will never come.
+#[must_use = "futures do nothing unless they are polled"]
+pub struct OneshotReceiver<T>(Rc<RefCell<Oneshot<T>>>);
+
+impl<T> Future for OneshotReceiver<T> {
+    type Output = Option<T>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        let mut state = self.0.borrow_mut();
+        if let Some(value) = state.value.take() {
+            return Poll::Ready(Some(value));
+        }
+        if state.over {
+            return Poll::Ready(None);
+        }
+        state.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl<T> fmt::Debug for OneshotReceiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OneshotReceiver").finish_non_exhaustive()
+    }
+}
