@@ -1,0 +1,541 @@
+//! [`Server`]: listening sockets, the connections accepted from them, and how both end.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use wharf_core::driver::{Owner, StreamOptions};
+use wharf_core::guard::{self, FaultReport};
+use wharf_core::stream::Interest;
+use wharf_core::{Address, Lost, StreamProtocol, TransportId, TransportRef};
+use wharf_reactor::source::{Registration, Source};
+use wharf_reactor::{LoopHandle, OneshotSender, TimerHandle, oneshot, stream};
+
+use crate::socket::{Socket, address, is_ip};
+
+/// How long a listener rests when the system has no descriptor or memory for a connection: asyncio's.
+const REST: Duration = Duration::from_secs(1);
+
+/// Makes the protocol of each accepted connection.
+pub(crate) type Factory = Box<dyn FnMut() -> StreamProtocol>;
+
+/// Is told of trouble in accepting.
+pub(crate) type AcceptObserver = Box<dyn FnMut(&AcceptError)>;
+
+/// Why a connection could not be accepted. The server goes on.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct AcceptError {
+    /// The listening address.
+    pub address: Option<Address>,
+    /// What the system said.
+    pub error: io::Error,
+    /// How long the listener rests: set when the system is out of descriptors or memory. The clients wait in the
+    /// backlog meanwhile.
+    pub resting: Option<Duration>,
+}
+
+/// How a server behaves.
+pub(crate) struct ServerOptions {
+    pub(crate) backlog: i32,
+    pub(crate) max_connections: usize,
+    pub(crate) accept_budget: usize,
+    pub(crate) keep_alive: bool,
+    pub(crate) stream: StreamOptions,
+    pub(crate) observer: Option<AcceptObserver>,
+}
+
+/// A listening socket, bound and perhaps not yet listening, and the file to remove when it goes.
+pub(crate) struct Listener {
+    pub(crate) socket: socket2::Socket,
+    pub(crate) file: Option<SocketFile>,
+}
+
+/// The file of a Unix socket, and the inode that makes it ours.
+pub(crate) struct SocketFile {
+    pub(crate) path: PathBuf,
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+}
+
+/// A server: a cheap handle, equal by identity. Dropping it stops nothing; [`close`](Self::close) does.
+#[derive(Clone)]
+pub struct Server(Rc<ServerState>);
+
+struct ServerState {
+    me: Weak<Self>,
+    handle: LoopHandle,
+    factory: RefCell<Factory>,
+    options: ServerOptions,
+    observer: RefCell<Option<AcceptObserver>>,
+    stream: Rc<StreamOptions>,
+    acceptors: RefCell<Vec<Rc<Acceptor>>>,
+    live: Cell<usize>,
+    phase: Cell<Phase>,
+    resting: RefCell<Option<TimerHandle>>,
+    forever: Cell<bool>,
+    waiters: RefCell<Vec<Waiter>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Bound, not listening.
+    Bound,
+    /// Accepting.
+    Serving,
+    /// Listening, with accepting put off by the user.
+    Paused,
+    /// The listening sockets are closed.
+    Closed,
+}
+
+struct Waiter {
+    until: Until,
+    sender: OneshotSender<()>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Until {
+    ListenersClosed,
+    ConnectionsGone,
+}
+
+/// One listening socket on the loop.
+struct Acceptor {
+    server: Rc<ServerState>,
+    socket: RefCell<Option<socket2::Socket>>,
+    registration: RefCell<Registration>,
+    address: Option<Address>,
+    polled: Cell<bool>,
+    file: Option<SocketFile>,
+}
+
+/// How a [`Server::drain`] ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DrainReport {
+    /// Connections that ended by themselves within the time.
+    pub finished: usize,
+    /// Connections that were aborted when it was over.
+    pub aborted: usize,
+}
+
+impl Server {
+    pub(crate) fn new(
+        handle: &LoopHandle,
+        listeners: Vec<Listener>,
+        factory: Factory,
+        mut options: ServerOptions,
+        serve: bool,
+    ) -> io::Result<Self> {
+        let state = Rc::new_cyclic(|me| ServerState {
+            me: me.clone(),
+            handle: handle.clone(),
+            factory: RefCell::new(factory),
+            observer: RefCell::new(options.observer.take()),
+            stream: Rc::new(options.stream.clone()),
+            options,
+            acceptors: RefCell::default(),
+            live: Cell::new(0),
+            phase: Cell::new(Phase::Bound),
+            resting: RefCell::default(),
+            forever: Cell::new(false),
+            waiters: RefCell::default(),
+        });
+        for listener in listeners {
+            let acceptor = Rc::new(Acceptor {
+                server: Rc::clone(&state),
+                address: listener.socket.local_addr().ok().as_ref().and_then(address),
+                socket: RefCell::new(Some(listener.socket)),
+                registration: RefCell::new(Registration::new(handle)),
+                polled: Cell::new(false),
+                file: listener.file,
+            });
+            acceptor.registration.borrow().attach(Rc::clone(&acceptor) as Rc<dyn Source>);
+            state.acceptors.borrow_mut().push(acceptor);
+        }
+        let server = Self(state);
+        if serve {
+            if let Err(error) = server.start_serving() {
+                server.close();
+                return Err(error);
+            }
+        }
+        Ok(server)
+    }
+
+    /// The addresses it listens on, with the ports that the system chose; empty once closed.
+    #[doc(alias = "sockets")]
+    #[must_use]
+    pub fn addresses(&self) -> Vec<Address> {
+        self.0.acceptors.borrow().iter().filter_map(|acceptor| acceptor.address.clone()).collect()
+    }
+
+    /// Whether it accepts connections.
+    #[must_use]
+    pub fn is_serving(&self) -> bool {
+        self.0.phase.get() == Phase::Serving
+    }
+
+    /// How many of its connections are alive.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.0.live.get()
+    }
+
+    /// Its live connections.
+    #[must_use]
+    pub fn clients(&self) -> Vec<TransportRef> {
+        let owner = self.0.as_owner();
+        let sources = self.0.handle.sources();
+        sources
+            .iter()
+            .filter_map(|source| source.as_connection())
+            .filter(|connection| connection.is_owned_by(&owner))
+            .filter_map(|connection| connection.transport())
+            .collect()
+    }
+
+    /// Starts accepting; without effect when it does already.
+    ///
+    /// # Errors
+    /// `NotConnected` on a server that was closed; else what the system says to `listen`.
+    pub fn start_serving(&self) -> io::Result<()> {
+        let state = &*self.0;
+        match state.phase.get() {
+            Phase::Closed => {
+                return Err(io::Error::new(io::ErrorKind::NotConnected, "the server is closed"));
+            }
+            Phase::Serving => return Ok(()),
+            Phase::Bound => {
+                for acceptor in &*state.acceptors.borrow() {
+                    if let Some(socket) = &*acceptor.socket.borrow() {
+                        socket.listen(state.options.backlog)?;
+                    }
+                }
+            }
+            Phase::Paused => {}
+        }
+        state.phase.set(Phase::Serving);
+        state.update_polling()
+    }
+
+    /// Stops accepting and goes on listening: clients wait in the backlog until
+    /// [`start_serving`](Self::start_serving).
+    pub fn pause_serving(&self) {
+        if self.0.phase.get() == Phase::Serving {
+            self.0.phase.set(Phase::Paused);
+            // Polling for less cannot fail on a registered descriptor.
+            let _ = self.0.update_polling();
+        }
+    }
+
+    /// Closes the listening sockets before it returns, and leaves the connections alone. Idempotent.
+    pub fn close(&self) {
+        self.0.close();
+    }
+
+    /// Closes every connection: each flushes and ends.
+    pub fn close_clients(&self) {
+        self.clients().iter().for_each(|client| client.close());
+    }
+
+    /// Aborts every connection.
+    pub fn abort_clients(&self) {
+        self.clients().iter().for_each(|client| client.abort());
+    }
+
+    /// Ends when the server is closed and every accepted connection is gone, whichever comes last.
+    pub async fn wait_closed(&self) {
+        self.0.wait(Until::ConnectionsGone).await;
+    }
+
+    /// Ends when the server is closed, whatever its connections do.
+    pub async fn wait_listeners_closed(&self) {
+        self.0.wait(Until::ListenersClosed).await;
+    }
+
+    /// Closes the listening sockets, gives the connections up to `deadline` to end by themselves, and aborts the rest.
+    /// Call [`close_clients`](Self::close_clients) first to ask them to.
+    pub async fn drain(&self, deadline: Duration) -> DrainReport {
+        self.close();
+        let before = self.connections();
+        let handle = self.0.handle.clone();
+        if handle.timeout(deadline, self.wait_closed()).await.is_ok() {
+            return DrainReport { finished: before, aborted: 0 };
+        }
+        let aborted = self.connections();
+        self.abort_clients();
+        self.wait_closed().await;
+        DrainReport { finished: before - aborted, aborted }
+    }
+
+    /// Serves until the server is closed. Dropping the future closes the server, as cancelling asyncio's does.
+    ///
+    /// # Errors
+    /// When the server is closed already or is being served forever by somebody else, and as
+    /// [`start_serving`](Self::start_serving).
+    pub async fn serve_forever(&self) -> io::Result<()> {
+        struct CloseOnDrop<'a>(&'a Server);
+        impl Drop for CloseOnDrop<'_> {
+            fn drop(&mut self) {
+                self.0.0.forever.set(false);
+                self.0.close();
+            }
+        }
+        if self.0.forever.get() {
+            return Err(io::Error::other("the server is served forever already"));
+        }
+        self.start_serving()?;
+        self.0.forever.set(true);
+        let _close = CloseOnDrop(self);
+        self.wait_closed().await;
+        Ok(())
+    }
+}
+
+impl PartialEq for Server {
+    fn eq(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Server {}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("addresses", &self.addresses())
+            .field("phase", &self.0.phase.get())
+            .field("connections", &self.connections())
+            .finish()
+    }
+}
+
+impl ServerState {
+    fn as_owner(&self) -> Rc<dyn Owner> {
+        self.me.upgrade().expect("a server that is asked is alive") as Rc<dyn Owner>
+    }
+
+    /// Polls the listeners while there is room for a connection, and only then.
+    fn update_polling(&self) -> io::Result<()> {
+        let wanted = self.phase.get() == Phase::Serving
+            && self.live.get() < self.options.max_connections
+            && self.resting.borrow().is_none();
+        for acceptor in &*self.acceptors.borrow() {
+            acceptor.poll(wanted)?;
+        }
+        Ok(())
+    }
+
+    fn close(&self) {
+        if self.phase.replace(Phase::Closed) == Phase::Closed {
+            return;
+        }
+        if let Some(timer) = self.resting.take() {
+            timer.cancel();
+        }
+        let acceptors = self.acceptors.take();
+        for acceptor in acceptors {
+            acceptor.close();
+        }
+        self.wake_waiters();
+    }
+
+    async fn wait(&self, until: Until) {
+        if !self.is_over(until) {
+            let (sender, receiver) = oneshot();
+            self.waiters.borrow_mut().push(Waiter { until, sender });
+            receiver.await;
+        }
+    }
+
+    fn is_over(&self, until: Until) -> bool {
+        self.phase.get() == Phase::Closed
+            && (until == Until::ListenersClosed || self.live.get() == 0)
+    }
+
+    fn wake_waiters(&self) {
+        let waiters = self.waiters.take();
+        let (over, waiting): (Vec<_>, Vec<_>) =
+            waiters.into_iter().partition(|waiter| self.is_over(waiter.until));
+        self.waiters.borrow_mut().extend(waiting);
+        for waiter in over {
+            let _ = waiter.sender.send(());
+        }
+    }
+
+    /// Makes a connection of an accepted socket. Its descriptor is closed on every way out.
+    fn welcome(&self, socket: socket2::Socket, peer: Option<Address>) {
+        let factory = &self.factory;
+        let made = guard::call("factory", || (factory.borrow_mut())());
+        let protocol = match made {
+            Ok(protocol) => protocol,
+            Err(caught) => return self.handle.report(FaultReport::caught(caught)),
+        };
+        self.live.set(self.live.get() + 1);
+        self.handle.count_accepted();
+        let socket = Socket::accepted(socket);
+        let owner = Some(self.as_owner());
+        let driver =
+            stream::stream(&self.handle, socket, peer, protocol, Rc::clone(&self.stream), owner);
+        // A fault has been reported, and has ended the connection.
+        let _ = driver.begin();
+    }
+
+    /// Rests after the system ran out of something; once for all listeners, with one report.
+    fn rest(&self, address: Option<&Address>, error: io::Error) {
+        let me = self.me.clone();
+        let timer = self.handle.call_later(REST, move || {
+            if let Some(me) = me.upgrade() {
+                me.resting.take();
+                // Fails only for a descriptor that is not registered.
+                let _ = me.update_polling();
+            }
+        });
+        self.resting.replace(Some(timer));
+        let _ = self.update_polling();
+        self.observe(AcceptError { address: address.cloned(), error, resting: Some(REST) });
+    }
+
+    fn observe(&self, trouble: AcceptError) {
+        let observer = self.observer.take();
+        if let Some(mut observer) = observer {
+            if let Err(caught) = guard::call("accept observer", || observer(&trouble)) {
+                self.handle.report(FaultReport::caught(caught));
+            }
+            self.observer.borrow_mut().get_or_insert(observer);
+        }
+    }
+}
+
+impl Owner for ServerState {
+    fn connection_lost(&self, _: TransportId, _: &Lost) {
+        let live = self.live.get() - 1;
+        self.live.set(live);
+        if live + 1 == self.options.max_connections {
+            let _ = self.update_polling();
+        }
+        if live == 0 {
+            self.wake_waiters();
+        }
+    }
+}
+
+impl Acceptor {
+    fn poll(&self, wanted: bool) -> io::Result<()> {
+        if wanted != self.polled.get() {
+            if let Some(socket) = &*self.socket.borrow() {
+                let interest = Interest { read: wanted, write: false };
+                self.registration.borrow_mut().set_interest(socket.as_fd(), interest)?;
+                self.polled.set(wanted);
+            }
+        }
+        Ok(())
+    }
+
+    fn close(&self) {
+        if let Some(socket) = self.socket.take() {
+            self.registration.borrow_mut().close(socket.as_fd());
+        }
+        if let Some(file) = &self.file {
+            file.remove_if_ours();
+        }
+    }
+
+    /// One `accept`; the socket comes non-blocking and close-on-exec, with the listener's options on it.
+    fn accept(&self) -> io::Result<(socket2::Socket, Option<Address>)> {
+        let socket = self.socket.borrow();
+        let Some(listener) = &*socket else { return Err(io::ErrorKind::WouldBlock.into()) };
+        let (accepted, peer) = accept_non_blocking(listener)?;
+        if !cfg!(target_os = "linux") && is_ip(&peer) {
+            // Linux hands the options of the listener on.
+            accepted.set_tcp_nodelay(true)?;
+            accepted.set_keepalive(self.server.options.keep_alive)?;
+        }
+        Ok((accepted, address(&peer)))
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn accept_non_blocking(
+    listener: &socket2::Socket,
+) -> io::Result<(socket2::Socket, socket2::SockAddr)> {
+    use nix::sys::socket::SockFlag;
+    listener.accept4((SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC).bits())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn accept_non_blocking(
+    listener: &socket2::Socket,
+) -> io::Result<(socket2::Socket, socket2::SockAddr)> {
+    let (socket, peer) = listener.accept()?;
+    socket.set_nonblocking(true)?;
+    Ok((socket, peer))
+}
+
+impl Source for Acceptor {
+    fn ready(self: Rc<Self>, _: wharf_core::driver::Readiness) {
+        let server = &self.server;
+        for _ in 0..server.options.accept_budget {
+            if !self.polled.get() || server.phase.get() != Phase::Serving {
+                return;
+            }
+            match self.accept() {
+                Ok((socket, peer)) => server.welcome(socket, peer),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => return,
+                    // A client that left before it was accepted is no trouble of ours.
+                    io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => continue,
+                    _ if is_exhaustion(&error) => return server.rest(self.address.as_ref(), error),
+                    _ => {
+                        return server.observe(AcceptError {
+                            address: self.address.clone(),
+                            error,
+                            resting: None,
+                        });
+                    }
+                },
+            }
+            if server.live.get() >= server.options.max_connections {
+                let _ = server.update_polling();
+            }
+        }
+    }
+
+    fn shut(self: Rc<Self>) {
+        self.server.close();
+        self.close();
+    }
+}
+
+/// Whether the system is out of descriptors or memory: it will stay so for a while, and the listener stays ready.
+fn is_exhaustion(error: &io::Error) -> bool {
+    use nix::errno::Errno;
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM))
+}
+
+impl SocketFile {
+    /// The file that was just bound at `path`.
+    pub(crate) fn at(path: PathBuf) -> Option<Self> {
+        let (device, inode) = identity(&path)?;
+        Some(Self { path, device, inode })
+    }
+
+    fn remove_if_ours(&self) {
+        if identity(&self.path) == Some((self.device, self.inode)) {
+            // Somebody may be quicker; then it is gone, which is what we want.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn identity(path: &std::path::Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::symlink_metadata(path).ok().map(|file| (file.dev(), file.ino()))
+}
