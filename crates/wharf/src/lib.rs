@@ -1,1 +1,73 @@
-//! Placeholder.
+//! Transports and protocols for Rust: asyncio's model, event-driven, without an async runtime.
+//!
+//! ```text
+//!                  ┌──────────────────────────────────────────────┐
+//!                  │ your protocol: which bytes, and when         │
+//!                  └──────────────────────────────────────────────┘
+//!   connection_made, data_received,  ▲      │  write, write_eof, close, abort,
+//!   eof_received, pause_writing,     │      │  pause_reading, set_protocol ...
+//!   resume_writing, connection_lost  │      ▼
+//!                  ┌──────────────────────────────────────────────┐
+//!                  │ a transport: how bytes are moved             │
+//!                  └──────────────────────────────────────────────┘
+//!                    TCP        Unix sockets        memory (tests)
+//! ```
+//!
+//! An echo server:
+//!
+//! ```
+//! use wharf::{EventLoop, Protocol, TransportRef, tcp};
+//!
+//! struct Echo;
+//!
+//! impl Protocol for Echo {
+//!     fn data_received(&mut self, transport: &TransportRef, data: &[u8]) {
+//!         transport.write(data);
+//!     }
+//! }
+//!
+//! # fn main() -> std::io::Result<()> {
+//! let mut ev = EventLoop::new()?;
+//! let handle = ev.handle().clone();
+//! let server = ev.block_on(async { tcp::listen(&handle, "127.0.0.1:0", || Echo).await })?;
+//! println!("listening on {}", server.addresses()[0]);
+//! # ev.stop();
+//! ev.run_forever()
+//! # }
+//! ```
+//!
+//! # The crates
+//!
+//! This one only re-exports; each part can be depended on by itself.
+//!
+//! | feature | crate | what it is |
+//! | --- | --- | --- |
+//! | (always) | `wharf-core` | protocols, transports, state machines, transports in memory |
+//! | `reactor` | `wharf-reactor` | the event loop |
+//! | `tcp` | `wharf-tcp` | TCP and Unix streams |
+//!
+//! # What this is not
+//!
+//! Not an async runtime: callbacks are plain method calls in one thread, and `async` is there where waiting reads
+//! better.
+//! Not a framework: no HTTP, no framing, no thread pool for your code.
+
+#![forbid(unsafe_code)]
+
+pub use wharf_core::*;
+
+#[cfg(feature = "reactor")]
+#[doc(inline)]
+pub use wharf_reactor as reactor;
+#[cfg(feature = "reactor")]
+pub use wharf_reactor::{
+    Blocking, Elapsed, EventLoop, EventLoopBuilder, FaultPolicy, Handle, JoinHandle, LoopClosed,
+    LoopHandle, OneshotReceiver, OneshotSender, Remote, Resolution, Resolver, Sleep, SlowCallback,
+    Statistics, SystemClock, SystemResolver, TaskError, TimerHandle, oneshot,
+};
+
+#[cfg(feature = "tcp")]
+#[doc(inline)]
+pub use wharf_tcp as tcp;
+#[cfg(feature = "tcp")]
+pub use wharf_tcp::{Server, unix};
