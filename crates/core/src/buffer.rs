@@ -21,31 +21,34 @@ const KEEP: usize = 256 * 1024;
 /// kilobyte of stack.
 pub const MAX_SLICES: usize = 64;
 
+/// Bytes in the order in which they were written.
+///
+/// What was gathered since the queue was empty comes first; what did not fit or was given away follows as pieces of its
+/// own, none of them empty.
+#[derive(Debug, Default)]
+pub struct WriteQueue {
+    /// Small writes, copied one after the other; the first `sent` bytes are gone.
+    head: Vec<u8>,
+    sent: usize,
+    rest: VecDeque<Piece>,
+    len: usize,
+}
+
 #[derive(Debug)]
 enum Piece {
-    /// Small writes, copied one after the other; the first `sent` bytes are gone.
-    Gathered { bytes: Vec<u8>, sent: usize },
+    /// Small writes, copied one after the other.
+    Gathered(Vec<u8>),
     /// One chunk that its owner gave away.
     Owned(Bytes),
 }
 
 impl Piece {
-    #[inline]
-    fn remaining(&self) -> &[u8] {
+    fn bytes(&self) -> &[u8] {
         match self {
-            Self::Gathered { bytes, sent } => &bytes[*sent..],
+            Self::Gathered(bytes) => bytes,
             Self::Owned(bytes) => bytes,
         }
     }
-}
-
-/// Bytes in the order in which they were written. Holds no empty piece.
-#[derive(Debug, Default)]
-pub struct WriteQueue {
-    pieces: VecDeque<Piece>,
-    len: usize,
-    /// The memory of the last gathered piece, kept for the next.
-    spare: Vec<u8>,
 }
 
 impl WriteQueue {
@@ -72,46 +75,47 @@ impl WriteQueue {
     /// Appends a copy of `data`; an empty slice leaves no trace.
     #[inline]
     pub fn push(&mut self, data: &[u8]) {
+        self.len += data.len();
+        // A first write is gathered whatever its size; it is contiguous already.
+        if self.rest.is_empty() && (self.head.is_empty() || self.head.len() + data.len() <= PIECE) {
+            self.head.extend_from_slice(data);
+        } else {
+            self.push_behind(data);
+        }
+    }
+
+    fn push_behind(&mut self, data: &[u8]) {
         if data.is_empty() {
             return;
         }
-        self.len += data.len();
-        if let Some(Piece::Gathered { bytes, .. }) = self.pieces.back_mut() {
-            if bytes.len() + data.len() <= PIECE {
-                bytes.extend_from_slice(data);
-                return;
-            }
+        match self.rest.back_mut() {
+            Some(Piece::Gathered(bytes)) if bytes.len() + data.len() <= PIECE => bytes.extend_from_slice(data),
+            _ => self.rest.push_back(Piece::Gathered(data.to_vec())),
         }
-        let mut bytes = std::mem::take(&mut self.spare);
-        bytes.extend_from_slice(data);
-        self.pieces.push_back(Piece::Gathered { bytes, sent: 0 });
     }
 
     /// Appends `data` without copying it; an empty chunk leaves no trace.
     pub fn push_bytes(&mut self, data: Bytes) {
-        if data.is_empty() {
-            return;
+        if !data.is_empty() {
+            self.len += data.len();
+            self.rest.push_back(Piece::Owned(data));
         }
-        self.len += data.len();
-        self.pieces.push_back(Piece::Owned(data));
     }
 
-    /// The first piece, when it is the only one; the common case needs no vectored write.
+    /// Everything that is queued, if it is one slice; the common case needs no vectored write.
     #[inline]
     #[must_use]
     pub fn single(&self) -> Option<&[u8]> {
-        match self.pieces.len() {
-            1 => self.pieces.front().map(Piece::remaining),
-            _ => None,
-        }
+        self.rest.is_empty().then(|| &self.head[self.sent..])
     }
 
     /// Fills `slices` with the first pieces, no more than `limit` bytes in all, and says how many slices it filled.
     pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; MAX_SLICES], limit: usize) -> usize {
+        let head = &self.head[self.sent..];
+        let pieces = std::iter::once(head).filter(|head| !head.is_empty()).chain(self.rest.iter().map(Piece::bytes));
         let mut room = limit;
         let mut count = 0;
-        for (slot, piece) in slices.iter_mut().zip(&self.pieces) {
-            let bytes = piece.remaining();
+        for (slot, bytes) in slices.iter_mut().zip(pieces) {
             let bytes = &bytes[..bytes.len().min(room)];
             if bytes.is_empty() {
                 break;
@@ -128,41 +132,59 @@ impl WriteQueue {
     /// # Panics
     /// When `count` is more than is queued: a driver's bug.
     #[inline]
-    pub fn advance(&mut self, mut count: usize) {
+    pub fn advance(&mut self, count: usize) {
         assert!(count <= self.len, "{count} bytes sent of {} queued", self.len);
         self.len -= count;
-        while count > 0 {
-            let piece = self.pieces.front_mut().expect("bytes are left, so a piece is");
-            let remaining = piece.remaining().len();
-            if count < remaining {
-                match piece {
-                    Piece::Gathered { sent, .. } => *sent += count,
-                    Piece::Owned(bytes) => bytes.advance(count),
-                }
-                return;
+        let head = self.head.len() - self.sent;
+        if count < head {
+            self.sent += count;
+        } else {
+            self.head.clear();
+            self.sent = 0;
+            if count > head || !self.rest.is_empty() {
+                self.advance_behind(count - head);
             }
-            count -= remaining;
-            if let Some(Piece::Gathered { mut bytes, .. }) = self.pieces.pop_front() {
-                bytes.clear();
-                if bytes.capacity() > self.spare.capacity() {
-                    self.spare = bytes;
+        }
+    }
+
+    fn advance_behind(&mut self, mut count: usize) {
+        while let Some(piece) = self.rest.pop_front() {
+            let len = piece.bytes().len();
+            if count >= len {
+                count -= len;
+                continue;
+            }
+            match piece {
+                // The next gathered piece becomes the head, so that what follows it can be gathered behind it.
+                Piece::Gathered(bytes) => {
+                    self.head = bytes;
+                    self.sent = count;
+                }
+                Piece::Owned(mut bytes) => {
+                    bytes.advance(count);
+                    self.rest.push_front(Piece::Owned(bytes));
                 }
             }
+            return;
         }
     }
 
     /// Drops everything that is queued.
     pub fn clear(&mut self) {
-        self.advance(self.len);
+        self.head.clear();
+        self.sent = 0;
+        self.rest.clear();
+        self.len = 0;
     }
 
     /// Gives back memory beyond what the next borrower is likely to need.
+    #[inline]
     pub fn shrink(&mut self) {
-        if self.spare.capacity() > KEEP {
-            self.spare = Vec::new();
+        if self.head.capacity() > KEEP {
+            self.head = Vec::new();
         }
-        if self.pieces.capacity() > MAX_SLICES {
-            self.pieces.shrink_to(MAX_SLICES);
+        if self.rest.capacity() > MAX_SLICES {
+            self.rest.shrink_to(MAX_SLICES);
         }
     }
 }
@@ -212,7 +234,7 @@ mod tests {
         let mut queue = WriteQueue::new();
         queue.push(b"");
         queue.push_bytes(Bytes::new());
-        assert!(queue.is_empty() && queue.pieces.is_empty());
+        assert!(queue.is_empty() && queue.rest.is_empty());
         queue.push(b"a");
         queue.push_bytes(Bytes::new());
         queue.push(b"");
@@ -235,11 +257,11 @@ mod tests {
         let mut queue = WriteQueue::new();
         queue.push(&[0; 1000]);
         queue.clear();
-        assert!(queue.spare.capacity() >= 1000);
+        assert!(queue.head.capacity() >= 1000);
         queue.push(&vec![0; KEEP + 1]);
         queue.clear();
         queue.shrink();
-        assert!(queue.spare.capacity() <= KEEP);
+        assert!(queue.head.capacity() <= KEEP);
     }
 
     #[test]

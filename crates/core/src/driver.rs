@@ -359,20 +359,37 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     /// Reads once, and again as long as the buffer was filled and the budget lasts.
     #[inline]
     fn receive(self: &Rc<Self>) {
-        let mut budget = self.inner.borrow().options.read_budget;
-        while budget > 0 && self.inner.borrow().may_receive() {
-            let Some(protocol) = self.protocol.borrow().clone() else { return };
+        let mut total = 0;
+        while let Some(protocol) = self.reader(total) {
             let (count, filled) = match protocol.reception() {
                 Reception::Plain => self.receive_plain(&protocol),
                 Reception::Buffered => self.receive_buffered(&protocol),
             };
-            budget = budget.saturating_sub(count);
             if !filled {
                 return;
             }
+            total += count;
         }
-        if self.inner.borrow().state.watches_errors_only() {
-            let mut inner = self.inner.borrow_mut();
+        if total == 0 {
+            self.look_for_error();
+        }
+    }
+
+    /// Who is to be given more, after `total` bytes in this turn.
+    #[inline]
+    fn reader(&self, total: usize) -> Option<StreamProtocol> {
+        let inner = self.inner.borrow();
+        if inner.may_receive() && total < inner.options.read_budget {
+            return self.protocol.borrow().clone();
+        }
+        None
+    }
+
+    /// Where nothing is read because the peer's end was kept open, a readable descriptor means an error.
+    #[cold]
+    fn look_for_error(&self) {
+        let mut inner = self.inner.borrow_mut();
+        if inner.state.watches_errors_only() {
             if let Ok(Some(error)) = inner.io.take_error() {
                 inner.state.fail(Lost::Io(error));
             }
@@ -390,7 +407,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         if count > 0 {
             // What a fault changes, the state knows.
             let _ = self.call(protocol, "data_received", |transport| {
-                protocol.data_received(transport, &buffer[..count])
+                protocol.data_received(transport, &buffer[..count]);
             });
         }
         let filled = count == buffer.len();
@@ -460,7 +477,9 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         loop {
             match self.next_step() {
                 // A fault has been reported, and the state knows of it.
-                Step::Tell(notice) => drop(self.tell(notice)),
+                Step::Tell(notice) => {
+                    let _ = self.tell(notice);
+                }
                 Step::Deliver(bytes) => self.deliver(&bytes),
                 Step::Rest => return,
             }
@@ -699,7 +718,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
             }
             self.settle_soon();
         }
-        inner.state.flow()
+        inner.state.answer_write()
     }
 }
 
@@ -713,16 +732,8 @@ impl<I: StreamIo> Inner<I> {
     /// Sends what is queued until the system takes no more, then shuts our direction down if that is wanted.
     #[inline]
     fn flush<H: Host>(&mut self, host: &H) {
-        while self.state.may_flush() {
-            match self.send_some() {
-                Ok(count) => host.count(Traffic::Written(count)),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.state.blocked(),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => self.state.fail(Lost::Io(error)),
-            }
-        }
-        if self.queue.is_some() && self.state.queued() == 0 {
-            self.return_queue(host);
+        if self.state.may_flush() {
+            self.send_all(host);
         }
         if self.state.wants_shutdown() {
             match self.io.shutdown_write() {
@@ -732,39 +743,36 @@ impl<I: StreamIo> Inner<I> {
         }
     }
 
+    #[inline]
+    fn send_all<H: Host>(&mut self, host: &H) {
+        loop {
+            match self.send_some() {
+                Ok(count) => host.count(Traffic::Written(count)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.state.blocked(),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => self.state.fail(Lost::Io(error)),
+            }
+            if !self.state.may_flush() {
+                break;
+            }
+        }
+        if self.state.queued() == 0 {
+            self.return_queue(host);
+        }
+    }
+
     /// One system call's worth of sending.
     #[inline]
     fn send_some(&mut self) -> io::Result<usize> {
-        let mut limit = usize::MAX;
-        if let Some((outflow, ahead)) = self.rare.as_mut().and_then(|rare| rare.outflow.as_mut()) {
-            if *ahead == 0 {
-                let outcome = outflow.send(&mut self.io, OUTFLOW_BUDGET);
-                match &outcome {
-                    Ok(0) => self.end_outflow(Ok(())),
-                    // There may be more, and the poller will say so at once; others get their turn first.
-                    Ok(_) => {
-                        self.progress = self.progress.wrapping_add(1);
-                        self.state.blocked();
-                    }
-                    Err(error) if is_transient(error) => {}
-                    Err(error) => self.end_outflow(Err(same_error(error))),
-                }
-                return outcome;
-            }
-            limit = *ahead;
+        let ahead = self.rare.as_deref().and_then(|rare| rare.outflow.as_ref()).map(|(_, ahead)| *ahead);
+        if ahead == Some(0) {
+            return self.send_from_outflow();
         }
+        let limit = ahead.unwrap_or(usize::MAX);
         let Some(queue) = self.queue.as_deref_mut() else { return Ok(0) };
         let (wanted, count) = match queue.single() {
-            Some(bytes) => {
-                let bytes = &bytes[..bytes.len().min(limit)];
-                (bytes.len(), self.io.write(bytes)?)
-            }
-            None => {
-                let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-                let filled = queue.slices(&mut slices, limit);
-                let wanted = slices[..filled].iter().map(|slice| slice.len()).sum();
-                (wanted, self.io.write_vectored(&slices[..filled])?)
-            }
+            Some(bytes) if bytes.len() <= limit => (bytes.len(), self.io.write(bytes)?),
+            _ => send_slices(&mut self.io, queue, limit)?,
         };
         queue.advance(count);
         self.progress = self.progress.wrapping_add(1);
@@ -773,10 +781,29 @@ impl<I: StreamIo> Inner<I> {
             // A part was taken, so the next call would block: spare it.
             self.state.blocked();
         }
-        if let Some((_, ahead)) = self.rare.as_mut().and_then(|rare| rare.outflow.as_mut()) {
-            *ahead -= count;
+        if ahead.is_some() {
+            if let Some((_, ahead)) = self.rare().outflow.as_mut() {
+                *ahead -= count;
+            }
         }
         Ok(count)
+    }
+
+    #[cold]
+    fn send_from_outflow(&mut self) -> io::Result<usize> {
+        let Some((outflow, _)) = self.rare.as_mut().and_then(|rare| rare.outflow.as_mut()) else { return Ok(0) };
+        let outcome = outflow.send(&mut self.io, OUTFLOW_BUDGET);
+        match &outcome {
+            Ok(0) => self.end_outflow(Ok(())),
+            // There may be more, and the poller will say so at once; others get their turn first.
+            Ok(_) => {
+                self.progress = self.progress.wrapping_add(1);
+                self.state.blocked();
+            }
+            Err(error) if is_transient(error) => {}
+            Err(error) => self.end_outflow(Err(same_error(error))),
+        }
+        outcome
     }
 
     fn end_outflow(&mut self, result: io::Result<()>) {
@@ -788,7 +815,9 @@ impl<I: StreamIo> Inner<I> {
 
     fn return_queue<H: Host>(&mut self, host: &H) {
         if let Some(mut queue) = self.queue.take() {
-            queue.clear();
+            if !queue.is_empty() {
+                queue.clear();
+            }
             host.put_queue(queue);
         }
     }
@@ -811,6 +840,14 @@ impl<I: StreamIo> Inner<I> {
 #[inline]
 fn is_transient(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+}
+
+/// Sends several pieces, or a part of one; says how much there was and how much was taken.
+fn send_slices<I: StreamIo>(io: &mut I, queue: &WriteQueue, limit: usize) -> io::Result<(usize, usize)> {
+    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+    let filled = queue.slices(&mut slices, limit);
+    let wanted = slices[..filled].iter().map(|slice| slice.len()).sum();
+    Ok((wanted, io.write_vectored(&slices[..filled])?))
 }
 
 /// The same error once more, for the second of two who want to know.

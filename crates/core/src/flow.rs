@@ -113,13 +113,16 @@ impl Default for Limits {
     }
 }
 
-/// What is so, and what the protocol was told: full or not.
+/// What is so, what writers were answered, and what the protocol was told: full or not.
 ///
-/// The two are reconciled after each callback, never queued (rule T4): a buffer that fills and drains within one
-/// callback tells nothing, and nothing can pile up.
+/// These are reconciled after each callback, never queued (rule T4): a buffer that fills and drains before anybody
+/// could know tells nothing, and nothing can pile up.
+/// Whoever was answered [`Flow::Full`] waits for `resume_writing`, so that answer is told even if the buffer has
+/// drained meanwhile: as a `pause_writing` and a `resume_writing`, one after the other.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FlowGate {
     full: bool,
+    answered: bool,
     told: bool,
 }
 
@@ -127,7 +130,7 @@ impl FlowGate {
     /// Not full, and nothing told.
     #[must_use]
     pub const fn new() -> Self {
-        Self { full: false, told: false }
+        Self { full: false, answered: false, told: false }
     }
 
     /// The buffer now holds `queued` bytes: above the high mark it is full, at or below the low mark it is not, and in
@@ -155,10 +158,36 @@ impl FlowGate {
         self.told
     }
 
-    /// The protocol is being told what is so.
+    /// A writer is being answered that the buffer is full.
     #[inline]
-    pub fn tell(&mut self) {
-        self.told = self.full;
+    pub fn answer_full(&mut self) {
+        self.answered = true;
+    }
+
+    /// Whether the protocol is to be told to pause now.
+    #[inline]
+    #[must_use]
+    pub fn wants_pause(&self) -> bool {
+        (self.full || self.answered) && !self.told
+    }
+
+    /// Whether the protocol is to be told to resume now.
+    #[inline]
+    #[must_use]
+    pub fn wants_resume(&self) -> bool {
+        self.told && !self.full
+    }
+
+    /// The protocol is being told to pause.
+    pub fn tell_pause(&mut self) {
+        self.told = true;
+        self.answered = false;
+    }
+
+    /// The protocol is being told to resume. What was answered before is answered for by this.
+    pub fn tell_resume(&mut self) {
+        self.told = false;
+        self.answered = false;
     }
 
     /// Another protocol is listening now, and it was told nothing.
@@ -171,13 +200,6 @@ impl FlowGate {
     #[inline]
     pub fn drained(&mut self) {
         self.full = false;
-    }
-
-    /// Whether what is so and what was told differ.
-    #[inline]
-    #[must_use]
-    pub fn is_untold(&self) -> bool {
-        self.full != self.told
     }
 }
 
@@ -218,12 +240,26 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_that_fills_and_drains_tells_nothing() {
+    fn a_buffer_that_fills_and_drains_before_anybody_knew_tells_nothing() {
         let limits = Limits::high(0);
         let mut gate = FlowGate::default();
         gate.update(1, &limits);
-        assert!(gate.is_untold());
+        assert!(gate.wants_pause());
         gate.update(0, &limits);
-        assert!(!gate.is_untold());
+        assert!(!gate.wants_pause() && !gate.wants_resume());
+    }
+
+    #[test]
+    fn whoever_was_answered_full_hears_resume_however_soon_it_drains() {
+        let limits = Limits::high(0);
+        let mut gate = FlowGate::default();
+        gate.update(1, &limits);
+        gate.answer_full();
+        gate.update(0, &limits);
+        assert!(gate.wants_pause() && !gate.wants_resume());
+        gate.tell_pause();
+        assert!(!gate.wants_pause() && gate.wants_resume());
+        gate.tell_resume();
+        assert!(!gate.wants_pause() && !gate.wants_resume());
     }
 }

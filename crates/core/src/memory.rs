@@ -814,6 +814,37 @@ mod tests {
         assert_eq!(wire.seen(), Seen::Eof);
     }
 
+    /// A relay waits for `resume_writing` once it was answered `Full`, even if the system had room again before anybody
+    /// was told.
+    #[test]
+    fn a_write_that_was_answered_full_is_followed_by_resume() {
+        struct Relay(TransportRef);
+        impl Protocol for Relay {
+            fn data_received(&mut self, from: &TransportRef, data: &[u8]) {
+                assert_eq!(self.0.write(data), Flow::Full);
+                from.pause_reading();
+            }
+        }
+        let stage = Stage::new();
+        let (upstream, log, upstream_wire) = stage.wire(Log::default());
+        stage.run();
+        let (_, _, wire) = stage.wire(Relay(upstream.clone()));
+        stage.run();
+        // Blocked below the high mark, and room again in the turn in which the relay fills it.
+        upstream_wire.set_capacity(0);
+        upstream.write(&[1; 60_000]);
+        stage.run();
+        upstream_wire.set_capacity(1_000_000);
+        upstream_wire.limit_writes(0);
+        wire.send(&[2; 10_000]);
+        let actors = stage.shared.0.actors.borrow().clone();
+        actors[1].clone().act();
+        upstream_wire.limit_writes(usize::MAX);
+        actors[0].clone().act();
+        stage.run();
+        assert_eq!(log.borrow().lines, ["made", "pause", "resume"]);
+    }
+
     #[test]
     fn a_close_without_progress_times_out() {
         let stage = Stage::new();

@@ -227,12 +227,10 @@ impl StreamState {
         }
         match self.phase {
             Phase::Open | Phase::Finishing | Phase::HalfClosed => {
-                if self.gate.is_untold() {
-                    Some(if self.gate.is_full() {
-                        Notice::PauseWriting
-                    } else {
-                        Notice::ResumeWriting
-                    })
+                if self.gate.wants_pause() {
+                    Some(Notice::PauseWriting)
+                } else if self.gate.wants_resume() {
+                    Some(Notice::ResumeWriting)
                 } else if self.inbound == Inbound::EndUntold && !self.paused {
                     Some(Notice::Eof)
                 } else {
@@ -262,6 +260,17 @@ impl StreamState {
     #[must_use]
     pub fn is_reading(&self) -> bool {
         self.may_read()
+    }
+
+    /// Answers a write. Whoever is answered that the buffer is full will be told when it no longer is.
+    #[inline]
+    #[must_use]
+    pub fn answer_write(&mut self) -> Flow {
+        let flow = self.flow();
+        if flow == Flow::Full {
+            self.gate.answer_full();
+        }
+        flow
     }
 
     /// What a write would be answered now.
@@ -401,7 +410,8 @@ impl StreamState {
     pub fn told(&mut self, notice: Notice) {
         match notice {
             Notice::Made => self.made = true,
-            Notice::PauseWriting | Notice::ResumeWriting => self.gate.tell(),
+            Notice::PauseWriting => self.gate.tell_pause(),
+            Notice::ResumeWriting => self.gate.tell_resume(),
             Notice::Eof => self.inbound = Inbound::Ended,
             Notice::Lost => self.step(Event::LossTold),
         }
