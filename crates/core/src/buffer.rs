@@ -89,7 +89,9 @@ impl WriteQueue {
             return;
         }
         match self.rest.back_mut() {
-            Some(Piece::Gathered(bytes)) if bytes.len() + data.len() <= PIECE => bytes.extend_from_slice(data),
+            Some(Piece::Gathered(bytes)) if bytes.len() + data.len() <= PIECE => {
+                bytes.extend_from_slice(data)
+            }
             _ => self.rest.push_back(Piece::Gathered(data.to_vec())),
         }
     }
@@ -112,7 +114,9 @@ impl WriteQueue {
     /// Fills `slices` with the first pieces, no more than `limit` bytes in all, and says how many slices it filled.
     pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; MAX_SLICES], limit: usize) -> usize {
         let head = &self.head[self.sent..];
-        let pieces = std::iter::once(head).filter(|head| !head.is_empty()).chain(self.rest.iter().map(Piece::bytes));
+        let pieces = std::iter::once(head)
+            .filter(|head| !head.is_empty())
+            .chain(self.rest.iter().map(Piece::bytes));
         let mut room = limit;
         let mut count = 0;
         for (slot, bytes) in slices.iter_mut().zip(pieces) {

@@ -276,7 +276,9 @@ impl Stage {
         for actor in actors {
             busy |= actor.act();
         }
-        while let Some(callback) = self.shared.next_due() {
+        // A timer that is set by a timer waits for the next turn.
+        let last = stage.next.get();
+        while let Some(callback) = self.shared.next_due(last) {
             busy = true;
             self.shared.run("call_later", callback);
         }
@@ -364,24 +366,22 @@ impl StageRef {
         }
     }
 
+    /// Settles what was enlisted; what that enlists in its turn waits for the next.
     fn settle(&self) -> bool {
-        let mut any = false;
-        loop {
-            let items = self.0.enlisted.take();
-            if items.is_empty() {
-                return any;
-            }
-            any = true;
-            for item in items {
-                item.settle();
-            }
+        let items = self.0.enlisted.take();
+        let any = !items.is_empty();
+        for item in items {
+            item.settle();
         }
+        any
     }
 
-    fn next_due(&self) -> Option<Box<dyn FnOnce()>> {
+    /// Takes out the first timer that is due and was set before the number `last` was given.
+    fn next_due(&self, last: u64) -> Option<Box<dyn FnOnce()>> {
+        let now = self.0.clock.now();
         let mut timers = self.0.timers.borrow_mut();
-        let first = timers.first_entry()?;
-        (first.key().0 <= self.0.clock.now()).then(|| first.remove())
+        let due = timers.keys().take_while(|key| key.0 <= now).find(|key| key.1 < last).copied()?;
+        timers.remove(&due)
     }
 }
 

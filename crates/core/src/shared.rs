@@ -97,7 +97,10 @@ impl StreamProtocol {
         self.0.assert_free();
     }
 
-    /// How it takes what is read.
+    /// How it takes what is read, asked before each read; includes [`assert_free`](Self::assert_free).
+    ///
+    /// # Panics
+    /// As that does.
     #[inline]
     #[must_use]
     pub fn reception(&self) -> Reception {
@@ -269,6 +272,7 @@ impl<P: Protocol> Callbacks for RefCell<P> {
     common_callbacks!(P, |cell| cell.borrow_mut());
 
     fn reception(&self) -> Reception {
+        assert_free(self);
         Reception::Plain
     }
     #[inline]
@@ -281,6 +285,7 @@ impl<P: BufferedProtocol> Callbacks for RefCell<Buffered<P>> {
     common_callbacks!(P, |cell| cell.borrow_mut().0);
 
     fn reception(&self) -> Reception {
+        assert_free(self);
         Reception::Buffered
     }
     fn get_buffer(&self, size_hint: Option<usize>, read: &mut dyn FnMut(&mut [u8])) {

@@ -30,7 +30,7 @@ use wharf_core::guard::{self, FaultReport};
 use crate::clock::SystemClock;
 use crate::fault::{FaultPolicy, Faults};
 use crate::handle::{LoopHandle, LoopState};
-use crate::poll::{Batch, Poller, Ready, WAKE};
+use crate::poll::{Batch, Poller, Ready};
 use crate::pool::Pool;
 use crate::ready::{Job, ReadyQueue};
 use crate::registry::Key;
@@ -145,6 +145,7 @@ impl EventLoopBuilder {
             timers: RefCell::default(),
             enlisted: RefCell::default(),
             read_buffer: Cell::new(vec![0; READ_BUFFER].into()),
+            queue: Cell::default(),
             queues: RefCell::default(),
             shared: Arc::new(Shared::new(waker.clone())),
             counters: Counters::new(self.slow.0, self.observer),
@@ -242,6 +243,8 @@ impl EventLoop {
                 panic!("the poller failed: {error}");
             }
             if let Some(output) = output {
+                // A stop in this very turn has been served by returning.
+                self.handle.0.stopping.set(false);
                 return output;
             }
             assert!(
@@ -264,9 +267,16 @@ impl EventLoop {
 
     /// How long a foreign loop may wait on the loop's descriptor before it takes a turn: zero when something is queued,
     /// `None` for as long as it likes.
+    ///
+    /// Ask right before waiting: from then on, what other threads post makes the descriptor readable.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Duration> {
-        self.handle.sleep_time(None)
+        let timeout = self.handle.sleep_time(None);
+        if timeout == Some(Duration::ZERO) || self.handle.shared().inbox.may_sleep() {
+            timeout
+        } else {
+            Some(Duration::ZERO)
+        }
     }
 
     fn turn_with(&mut self, timeout: Option<Duration>, first: &mut dyn FnMut()) -> io::Result<()> {
@@ -288,9 +298,7 @@ impl EventLoop {
         self.found.clear();
         let waited = state.poller.wait(&mut self.batch, timeout, &mut self.found); // 3
         state.counters.wait_ends(self.found.len());
-        if sleeps {
-            state.shared.inbox.awake();
-        }
+        state.shared.inbox.awake();
         waited?;
 
         state.shared.inbox.take(&mut self.incoming); // 4
@@ -308,11 +316,9 @@ impl EventLoop {
 
         for ready in self.found.drain(..) {
             // 6
-            if ready.key != WAKE {
-                let source = state.registry.borrow().get(Key::from_usize(ready.key));
-                if let Some(source) = source {
-                    source.ready(ready.readiness);
-                }
+            let source = state.registry.borrow().get(Key::from_usize(ready.key));
+            if let Some(source) = source {
+                source.ready(ready.readiness);
             }
         }
 
@@ -396,16 +402,10 @@ impl LoopHandle {
             return;
         }
         let now = self.now();
+        // One that is set by a timer of this turn waits for the next, however early its deadline.
         let last = timers.borrow().last_sequence();
         loop {
-            let callback = {
-                let mut timers = timers.borrow_mut();
-                // One that was set by a timer of this turn waits for the next, however short it is.
-                if timers.next_sequence().is_none_or(|sequence| sequence > last) {
-                    return;
-                }
-                timers.pop_due(now)
-            };
+            let callback = timers.borrow_mut().pop_due(now, last);
             let Some(callback) = callback else { return };
             if let Err(caught) = guard::call("timer", callback) {
                 self.report(FaultReport::caught(caught));
@@ -442,11 +442,13 @@ impl LoopHandle {
         }
         state.closed.set(true);
         state.signals.clear();
+        state.pool.close();
         state.tasks.wake_all();
         let abandoned: Vec<Incoming> = state.shared.inbox.close();
         for incoming in abandoned {
             self.drop_guarded(incoming);
         }
+        state.tasks.discard_all();
         let ready: ReadyQueue = state.ready.take();
         self.drop_guarded(ready);
         let timers = state.timers.take();

@@ -47,6 +47,10 @@ pub(crate) struct LoopState {
     pub(crate) read_buffer: Cell<Box<[u8]>>,
     #[allow(clippy::vec_box)]
     // The boxes are lent as they are: a connection has one word for its queue.
+    /// The queue that was given back last: what most turns need.
+    pub(crate) queue: Cell<Option<Box<WriteQueue>>>,
+    /// A few more. The boxes are lent as they are: a connection has one word for its queue.
+    #[allow(clippy::vec_box)]
     pub(crate) queues: RefCell<Vec<Box<WriteQueue>>>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) counters: Counters,
@@ -132,7 +136,8 @@ impl LoopHandle {
         self.0.counters.read(self.0.registry.borrow().len(), self.0.timers.borrow().len())
     }
 
-    /// Sets what happens to panics of callbacks, and gives the policy that was in force.
+    /// Sets what happens to panics of callbacks, and gives the policy that was in force; from inside a report, which
+    /// holds it meanwhile, [`FaultPolicy::Contain`].
     #[doc(alias = "set_exception_handler")]
     pub fn set_fault_policy(&self, policy: FaultPolicy) -> FaultPolicy {
         self.0.faults.set(policy)
@@ -178,8 +183,10 @@ impl LoopHandle {
     }
 
     pub(crate) fn push_job(&self, job: Job) -> Ticket {
-        // On a loop that is gone the ticket leads nowhere and the job is dropped here.
-        let job = if self.is_closed() { Job::Nothing } else { job };
+        if self.is_closed() {
+            // The job is dropped here.
+            return Ticket::DEAD;
+        }
         self.0.ready.borrow_mut().push(job)
     }
 
@@ -251,6 +258,9 @@ impl Scheduler for LoopHandle {
     }
 
     fn enlist(&self, item: Rc<dyn Settle>) {
+        if self.is_closed() {
+            return;
+        }
         self.0.enlisted.borrow_mut().push(item);
     }
 }
@@ -268,15 +278,17 @@ impl Host for LoopHandle {
 
     #[inline]
     fn take_queue(&self) -> Box<WriteQueue> {
-        self.0.queues.borrow_mut().pop().unwrap_or_default()
+        self.0.queue.take().unwrap_or_else(|| self.0.queues.borrow_mut().pop().unwrap_or_default())
     }
 
     #[inline]
     fn put_queue(&self, mut queue: Box<WriteQueue>) {
-        let mut queues = self.0.queues.borrow_mut();
-        if queues.len() < QUEUES {
-            queue.shrink();
-            queues.push(queue);
+        queue.shrink();
+        if let Some(queue) = self.0.queue.replace(Some(queue)) {
+            let mut queues = self.0.queues.borrow_mut();
+            if queues.len() < QUEUES {
+                queues.push(queue);
+            }
         }
     }
 

@@ -43,6 +43,9 @@ impl Pool {
     fn submit(&self, work: Work) -> std::io::Result<()> {
         let (mutex, condition) = &*self.shared;
         let mut queue = lock(mutex);
+        if queue.closed {
+            return Err(std::io::Error::other(crate::LoopClosed));
+        }
         if queue.idle == 0 && queue.threads < THREADS {
             let shared = Arc::clone(&self.shared);
             let started =
@@ -61,8 +64,9 @@ impl Pool {
     }
 }
 
-impl Drop for Pool {
-    fn drop(&mut self) {
+impl Pool {
+    /// Gives up what no thread has begun; the threads end when they have finished what they are at.
+    pub(crate) fn close(&self) {
         let (mutex, condition) = &*self.shared;
         let mut queue = lock(mutex);
         queue.closed = true;
@@ -70,6 +74,12 @@ impl Drop for Pool {
         drop(queue);
         condition.notify_all();
         drop(abandoned);
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -164,7 +174,7 @@ impl LoopHandle {
             let result = guard::call("blocking work", work);
             delivery.leave(result.map_err(|caught| TaskError::Fault(caught.fault)));
         });
-        // Where no thread can be had the work is dropped, and its delivery says so.
+        // Where no thread can be had, or the loop is gone, the work is dropped, and its delivery says so.
         let _ = self.pool().submit(work);
         Blocking(desk)
     }

@@ -25,6 +25,11 @@ pub(crate) enum Job {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Ticket(u64);
 
+impl Ticket {
+    /// One that leads nowhere.
+    pub(crate) const DEAD: Self = Self(u64::MAX);
+}
+
 #[derive(Default)]
 pub(crate) struct ReadyQueue {
     jobs: VecDeque<Job>,

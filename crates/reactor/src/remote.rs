@@ -56,8 +56,8 @@ impl Shared {
     /// Queues a future that was woken.
     pub(crate) fn push_task(&self, task: Runnable) {
         if let Err(Incoming::Task(task)) = self.push(Incoming::Task(task)) {
-            // The loop is gone, and with it the thread that may drop this future. It was dropped there already, with
-            // the loop; what is left is the empty shell.
+            // The loop is gone, and only its thread may drop this. The future in it was dropped there, with the loop;
+            // what is left is the empty shell.
             std::mem::forget(task);
         }
     }

@@ -140,12 +140,15 @@ impl LoopHandle {
     ///
     /// # Errors
     /// `InvalidInput` for a number that is no signal or cannot be handled (SIGKILL, SIGSTOP, and the signals of
-    /// faults).
+    /// faults); an error on a loop that has been dropped.
     pub fn add_signal_handler(
         &self,
         signal: i32,
         callback: impl FnMut() + 'static,
     ) -> io::Result<()> {
+        if self.is_closed() {
+            return Err(io::Error::other(crate::LoopClosed));
+        }
         self.signals().add(signal, Box::new(callback))
     }
 

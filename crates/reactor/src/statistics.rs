@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use wharf_core::TransportId;
 use wharf_core::driver::Traffic;
+use wharf_core::guard;
 
 use crate::clock::{TickLength, Ticks};
 
@@ -149,7 +150,9 @@ impl Counters {
             add(&self.slow, 1);
             let observer = self.observer.take();
             if let Some(mut observer) = observer {
-                observer(SlowCallback { transport, callback, duration });
+                let slow = SlowCallback { transport, callback, duration };
+                // Its own panic has been printed by the hook; a report of a report would lead nowhere.
+                let _ = guard::call("slow-callback observer", || observer(slow));
                 self.observer.borrow_mut().get_or_insert(observer);
             }
         } else {

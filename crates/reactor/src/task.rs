@@ -80,36 +80,68 @@ impl<T> fmt::Debug for JoinHandle<T> {
 /// The tasks that are alive, so that a loop that goes away can take them along.
 #[derive(Default)]
 pub(crate) struct Tasks {
-    wakers: RefCell<Vec<Option<Waker>>>,
+    places: RefCell<Vec<Place>>,
     free: RefCell<Vec<usize>>,
 }
 
+#[derive(Default)]
+struct Place {
+    waker: Option<Waker>,
+    future: Option<Rc<dyn Discard>>,
+}
+
+/// A future that can be dropped where it is.
+trait Discard {
+    fn discard(&self);
+}
+
+/// A future, shared between its task and the loop's list of tasks; `None` once it is over.
+struct Body<F>(RefCell<Option<Pin<Box<F>>>>);
+
+impl<F> Discard for Body<F> {
+    fn discard(&self) {
+        let future = self.0.take();
+        drop(future);
+    }
+}
+
 impl Tasks {
-    fn enlist(&self) -> usize {
+    fn enlist(&self, future: Rc<dyn Discard>) -> usize {
+        let place = Place { waker: None, future: Some(future) };
         let free = self.free.borrow_mut().pop();
-        free.unwrap_or_else(|| {
-            let mut wakers = self.wakers.borrow_mut();
-            wakers.push(None);
-            wakers.len() - 1
-        })
+        let mut places = self.places.borrow_mut();
+        if let Some(free) = free {
+            places[free] = place;
+            return free;
+        }
+        places.push(place);
+        places.len() - 1
     }
 
     fn retire(&self, place: usize) {
-        let waker = self.wakers.borrow_mut()[place].take();
-        drop(waker);
+        let retired = std::mem::take(&mut self.places.borrow_mut()[place]);
         self.free.borrow_mut().push(place);
+        drop(retired);
     }
 
-    /// Wakes every task, so that each of them comes back as something to drop.
+    /// Wakes every task, so that each of them comes back as something to drop, and who awaits it is told.
     pub(crate) fn wake_all(&self) {
-        let wakers: Vec<Waker> = self.wakers.borrow().iter().flatten().cloned().collect();
+        let wakers: Vec<Waker> =
+            self.places.borrow().iter().filter_map(|place| place.waker.clone()).collect();
         wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Drops the futures that did not come back, because another thread was just about to wake them.
+    pub(crate) fn discard_all(&self) {
+        let futures: Vec<_> =
+            self.places.borrow().iter().filter_map(|place| place.future.clone()).collect();
+        futures.iter().for_each(|future| future.discard());
     }
 }
 
 /// A future with its place among the loop's tasks and its panics caught.
 struct Guarded<F> {
-    future: Option<Pin<Box<F>>>,
+    body: Rc<Body<F>>,
     handle: LoopHandle,
     place: usize,
     known: bool,
@@ -121,13 +153,13 @@ impl<F: Future> Future for Guarded<F> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         if !std::mem::replace(&mut this.known, true) {
-            this.handle.tasks().wakers.borrow_mut()[this.place] = Some(cx.waker().clone());
+            this.handle.tasks().places.borrow_mut()[this.place].waker = Some(cx.waker().clone());
         }
-        let Some(future) = this.future.as_mut() else { return Poll::Pending };
+        let mut body = this.body.0.borrow_mut();
+        let Some(future) = body.as_mut() else { return Poll::Pending };
         match guard::call("task", || future.as_mut().poll(cx)) {
             Ok(poll) => poll.map(Ok),
             Err(caught) => {
-                this.future = None;
                 let fault = caught.fault.clone();
                 this.handle.report(FaultReport::caught(caught));
                 Poll::Ready(Err(fault))
@@ -138,7 +170,7 @@ impl<F: Future> Future for Guarded<F> {
 
 impl<F> Drop for Guarded<F> {
     fn drop(&mut self) {
-        if let Err(caught) = guard::call("task", || drop(self.future.take())) {
+        if let Err(caught) = guard::call("task", || self.body.discard()) {
             self.handle.report(FaultReport::caught(caught));
         }
         self.handle.tasks().retire(self.place);
@@ -156,9 +188,9 @@ impl LoopHandle {
         if self.is_closed() {
             return JoinHandle(None);
         }
-        let place = self.tasks().enlist();
-        let future =
-            Guarded { future: Some(Box::pin(future)), handle: self.clone(), place, known: false };
+        let body = Rc::new(Body(RefCell::new(Some(Box::pin(future)))));
+        let place = self.tasks().enlist(Rc::clone(&body) as Rc<dyn Discard>);
+        let future = Guarded { body, handle: self.clone(), place, known: false };
         let shared = Arc::clone(self.shared());
         let (runnable, task) = async_task::spawn_local(future, move |task| shared.push_task(task));
         runnable.schedule();

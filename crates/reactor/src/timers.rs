@@ -35,6 +35,8 @@ struct Slot {
 #[derive(Default)]
 pub(crate) struct Timers {
     heap: BinaryHeap<Entry>,
+    /// Out of the heap while the timers that are older than they are run.
+    passed_over: Vec<Entry>,
     slots: Vec<Slot>,
     free: Vec<u32>,
     live: usize,
@@ -59,7 +61,7 @@ impl Timers {
     /// Takes a timer back; gives its callback, to be dropped outside of any borrow.
     pub(crate) fn cancel(&mut self, key: TimerKey) -> Option<Callback> {
         let callback = self.take(key);
-        let dead = self.heap.len() - self.live;
+        let dead = (self.heap.len() + self.passed_over.len()).saturating_sub(self.live);
         if dead > REBUILD && dead > self.live {
             let slots = &self.slots;
             self.heap
@@ -79,24 +81,23 @@ impl Timers {
         }
     }
 
-    /// Takes the first timer out if it is due at `now`: a deadline that is exactly now is.
-    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<Callback> {
-        if self.next_deadline()? > now {
-            return None;
+    /// Takes the first timer out that is due at `now` (a deadline that is exactly now is) and was set no later than the
+    /// one with the sequence number `last`. Newer ones that are due are passed over until there is none left.
+    pub(crate) fn pop_due(&mut self, now: Instant, last: u64) -> Option<Callback> {
+        while self.next_deadline().is_some_and(|deadline| deadline <= now) {
+            let entry = self.heap.pop()?;
+            if entry.sequence <= last {
+                return self.take(entry.key);
+            }
+            self.passed_over.push(entry);
         }
-        let entry = self.heap.pop()?;
-        self.take(entry.key)
+        self.heap.extend(self.passed_over.drain(..));
+        None
     }
 
     /// The sequence number of the last timer that was set.
     pub(crate) fn last_sequence(&self) -> u64 {
         self.sequence
-    }
-
-    /// The sequence number of the first live timer.
-    pub(crate) fn next_sequence(&mut self) -> Option<u64> {
-        self.next_deadline()?;
-        self.heap.peek().map(|entry| entry.sequence)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -166,7 +167,7 @@ mod tests {
         }
         fn run(&mut self, millis: u64) -> Vec<u32> {
             while let Some(callback) =
-                self.timers.pop_due(self.start + Duration::from_millis(millis))
+                self.timers.pop_due(self.start + Duration::from_millis(millis), u64::MAX)
             {
                 callback();
             }
@@ -183,6 +184,21 @@ mod tests {
         assert_eq!(bench.run(9), []);
         assert_eq!(bench.run(10), [2, 4, 5]);
         assert_eq!(bench.run(100), [3, 1]);
+    }
+
+    #[test]
+    fn a_newer_timer_is_passed_over_and_not_lost() {
+        let mut bench = Bench::new();
+        bench.set(10, 1);
+        bench.set(20, 2);
+        let last = bench.timers.last_sequence();
+        bench.set(5, 3);
+        let now = bench.start + Duration::from_millis(100);
+        while let Some(callback) = bench.timers.pop_due(now, last) {
+            callback();
+        }
+        assert_eq!(bench.fired.take(), [1, 2]);
+        assert_eq!(bench.run(100), [3]);
     }
 
     #[test]

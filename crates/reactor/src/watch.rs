@@ -138,7 +138,7 @@ impl LoopHandle {
         callback: Box<dyn FnMut()>,
     ) -> io::Result<()> {
         if self.is_closed() {
-            return Err(io::Error::other("the event loop has been dropped"));
+            return Err(io::Error::other(crate::LoopClosed));
         }
         let number = fd.as_fd().as_raw_fd();
         let callback = Some(Rc::new(RefCell::new(callback)));

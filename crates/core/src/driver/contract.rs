@@ -1,0 +1,162 @@
+//! What a stream driver needs: an I/O object below it, a loop around it, and perhaps an owner.
+
+use std::io::{self, IoSlice};
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::buffer::WriteQueue;
+use crate::extra::Request;
+use crate::flow::Limits;
+use crate::guard::FaultReport;
+use crate::lost::Lost;
+use crate::schedule::Scheduler;
+use crate::stream::Interest;
+use crate::transport::TransportId;
+
+/// What a stream driver moves bytes over.
+///
+/// Nothing here blocks: what cannot be done now answers [`ErrorKind::WouldBlock`].
+pub trait StreamIo: Sized + 'static {
+    /// Reads into `buffer`; zero is the peer's end.
+    ///
+    /// # Errors
+    /// The system's.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes from `bytes`.
+    ///
+    /// # Errors
+    /// The system's. A peer that is gone is an error and never a signal.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Writes from several slices.
+    ///
+    /// # Errors
+    /// The system's.
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Shuts our direction down.
+    ///
+    /// # Errors
+    /// The system's.
+    fn shutdown_write(&mut self) -> io::Result<()>;
+
+    /// The error that waits on the descriptor, if one does.
+    ///
+    /// # Errors
+    /// When it cannot be asked for.
+    fn take_error(&mut self) -> io::Result<Option<io::Error>>;
+
+    /// Polls for exactly this from now on. Called only when the interest has changed.
+    ///
+    /// # Errors
+    /// When the poller refuses the descriptor.
+    fn set_interest(&mut self, interest: Interest) -> io::Result<()>;
+
+    /// Stops polling and closes. With `keep_facts` somebody may still ask for addresses.
+    fn close(&mut self, keep_facts: bool);
+
+    /// Answers a question for a fact.
+    fn provide(&self, request: &mut Request<'_>, access: &dyn Fn() -> Rc<dyn IoAccess<Self>>);
+}
+
+/// A way back to the I/O object of a live driver, for facts that are views of it.
+pub trait IoAccess<I> {
+    /// Lends the I/O object to `view`, unless it has been closed.
+    fn with_io(&self, view: &mut dyn FnMut(&mut I));
+
+    /// Sends `outflow` after everything that is queued and before everything that is written later.
+    ///
+    /// # Errors
+    /// When the stream does not take writes any more, or another outflow is under way; the outflow comes back.
+    fn send_outflow(&self, outflow: Box<dyn Outflow<I>>) -> Result<(), Box<dyn Outflow<I>>>;
+
+    /// Takes the outflow that is under way out of the stream, if there is one.
+    fn cancel_outflow(&self);
+}
+
+/// Bytes that go from elsewhere straight to the I/O object, in their place between queued writes: a file, for example.
+pub trait Outflow<I> {
+    /// Sends some, no more than `budget` bytes; zero when all has been sent.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the system takes no more for now. Any other error ends the connection.
+    fn send(&mut self, io: &mut I, budget: usize) -> io::Result<usize>;
+
+    /// It is over: all sent, an error of the connection, or the connection ended before. Must not call user code.
+    fn finish(self: Box<Self>, result: io::Result<()>);
+}
+
+/// What a stream driver needs of the loop it lives on.
+pub trait Host: Scheduler + Clone {
+    /// Takes the loop's read buffer for the time of one read and its callback.
+    fn take_read_buffer(&self) -> Box<[u8]>;
+
+    /// Gives it back.
+    fn put_read_buffer(&self, buffer: Box<[u8]>);
+
+    /// Borrows a write queue; it is empty.
+    fn take_queue(&self) -> Box<WriteQueue>;
+
+    /// Gives it back, empty.
+    fn put_queue(&self, queue: Box<WriteQueue>);
+
+    /// A callback of `transport` has returned: the moment to see whether it was slow.
+    fn callback_returned(&self, transport: TransportId, callback: &'static str);
+
+    /// User code failed.
+    fn report(&self, report: FaultReport);
+
+    /// Bytes have moved, or a connection was lost: for the loop's counters.
+    fn count(&self, traffic: Traffic);
+}
+
+/// What the counters of a loop are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Traffic {
+    /// Bytes were read.
+    Read(usize),
+    /// Bytes were written.
+    Written(usize),
+    /// A connection was lost, for the cause with this [`Lost::index`].
+    Lost(usize),
+}
+
+/// Who wants to know that a connection is over: the server it belongs to.
+pub trait Owner {
+    /// The connection was lost, and its descriptor is closed.
+    fn connection_lost(&self, transport: TransportId, why: &Lost);
+}
+
+/// The settings of a stream; a server shares one set among its connections.
+#[derive(Debug, Clone)]
+pub struct StreamOptions {
+    /// The limits of the write buffer.
+    pub limits: Limits,
+    /// How long a close may go without progress before it becomes an abort (rule T13); `None` waits for ever.
+    pub close_timeout: Option<Duration>,
+    /// How many bytes are read from one connection before others get their turn (rule T12).
+    pub read_budget: usize,
+}
+
+impl Default for StreamOptions {
+    fn default() -> Self {
+        Self {
+            limits: Limits::DEFAULT,
+            // Long enough for a peer that lost its network for a moment, short enough that a stalled one does not hold
+            // a server's shutdown for minutes.
+            close_timeout: Some(Duration::from_secs(30)),
+            // The size of asyncio's largest read.
+            read_budget: 256 * 1024,
+        }
+    }
+}
+
+/// What is ready on an I/O object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Readiness {
+    /// Reading would not block; an error or a hang-up counts.
+    pub read: bool,
+    /// Writing would not block; an error or a hang-up counts.
+    pub write: bool,
+}

@@ -1,0 +1,381 @@
+//! [`StreamDriver`]: the one implementation of a byte-stream transport.
+//!
+//! It moves bytes between a [`StreamIo`] and a protocol and has no decisions of its own: those are
+//! [`StreamState`]'s.
+//! A socket on the reactor and a pipe in memory are driven by this same code, so what is tested in memory is what runs.
+//!
+//! Every entry ends in [`settle`](StreamDriver::settle): flush what can be flushed, tell what is untold, one thing at a
+//! time, until nothing is left; then make the poll interest agree.
+//! No part of the driver is borrowed while a callback runs (rule T3).
+
+mod contract;
+mod inner;
+mod receive;
+mod transport;
+
+use std::cell::{Cell, RefCell};
+use std::io::ErrorKind;
+use std::rc::{Rc, Weak};
+
+use bytes::Bytes;
+
+pub use contract::{Host, IoAccess, Outflow, Owner, Readiness, StreamIo, StreamOptions, Traffic};
+use inner::Inner;
+
+use crate::guard::{self, Caught, FaultReport};
+use crate::handle::TransportRef;
+use crate::lost::{Fault, Lost};
+use crate::protocol::KeepOpen;
+use crate::shared::{Reception, StreamProtocol};
+use crate::stream::{Interest, Notice, Phase, StreamState};
+use crate::transport::{Transport, TransportId};
+
+/// A byte stream: an I/O object, its state, and its protocol.
+pub struct StreamDriver<I: StreamIo, H: Host> {
+    inner: RefCell<Inner<I>>,
+    host: H,
+    id: TransportId,
+    me: Weak<Self>,
+    /// Whether a callback of this protocol, or the settling after it, is running.
+    busy: Cell<bool>,
+    /// Whether the loop will settle this before the turn ends.
+    enlisted: Cell<bool>,
+}
+
+/// What settling does next.
+enum Step {
+    Tell(Notice),
+    Deliver(Bytes),
+    Rest,
+}
+
+impl<I: StreamIo, H: Host> StreamDriver<I, H> {
+    /// A driver that nobody has told anything yet. [`begin`](Self::begin) starts it.
+    pub fn new(
+        io: I,
+        host: H,
+        id: TransportId,
+        protocol: StreamProtocol,
+        options: Rc<StreamOptions>,
+        owner: Option<Rc<dyn Owner>>,
+    ) -> Rc<Self> {
+        Rc::new_cyclic(|me| Self {
+            inner: RefCell::new(Inner {
+                io,
+                state: StreamState::new(),
+                queue: None,
+                options,
+                interest: Interest::default(),
+                progress: 0,
+                rare: None,
+                protocol: Some(protocol),
+                owner,
+            }),
+            host,
+            id,
+            me: me.clone(),
+            busy: Cell::new(false),
+            enlisted: Cell::new(false),
+        })
+    }
+
+    /// A handle on the transport.
+    #[must_use]
+    pub fn handle(self: &Rc<Self>) -> TransportRef {
+        TransportRef::new(Rc::clone(self) as Rc<dyn Transport>)
+    }
+
+    /// A handle on the transport, for one who has no `Rc` of it; `None` while the last one is being dropped.
+    #[must_use]
+    pub fn transport(&self) -> Option<TransportRef> {
+        self.me.upgrade().map(|me| me.handle())
+    }
+
+    /// Tells `connection_made` and starts reading. Called by the loop, never from a user's call.
+    ///
+    /// # Errors
+    /// When `connection_made` panicked; the connection is lost by then.
+    pub fn begin(self: &Rc<Self>) -> Result<(), Fault> {
+        let mut outcome = Ok(());
+        if self.inner.borrow().state.untold() == Some(Notice::Made) {
+            outcome = self.tell(Notice::Made);
+        }
+        self.settle_now();
+        outcome
+    }
+
+    /// Takes back a stream that has not begun: closes it, and nobody is told anything. Says whether it could.
+    pub fn abandon(&self) -> bool {
+        let (protocol, owner) = {
+            let mut inner = self.inner.borrow_mut();
+            if inner.state.untold() != Some(Notice::Made) {
+                return false;
+            }
+            inner.state.abandon();
+            inner.io.close(false);
+            (inner.protocol.take(), inner.owner.take())
+        };
+        drop_guarded(protocol, &self.host);
+        if let Some(owner) = owner {
+            owner.connection_lost(self.id, &Lost::Aborted);
+        }
+        true
+    }
+
+    /// Whether the connection is over and the protocol knows.
+    pub fn is_lost(&self) -> bool {
+        self.inner.borrow().state.phase() == Phase::Lost
+    }
+
+    /// Who owns the connection, by identity.
+    pub fn is_owned_by(&self, owner: &Rc<dyn Owner>) -> bool {
+        let inner = self.inner.borrow();
+        let mine = inner.owner.as_ref();
+        mine.is_some_and(|mine| std::ptr::addr_eq(Rc::as_ptr(mine), Rc::as_ptr(owner)))
+    }
+
+    /// The I/O object is ready.
+    #[inline]
+    pub fn ready(self: &Rc<Self>, readiness: Readiness) {
+        if readiness.write {
+            self.inner.borrow_mut().state.writable();
+        }
+        if readiness.read {
+            self.receive();
+        }
+        self.settle_now();
+    }
+
+    /// Ends the connection at once and tells so before returning: the loop is going away.
+    pub fn shut(self: &Rc<Self>) {
+        if self.abandon() {
+            return;
+        }
+        self.inner.borrow_mut().state.fail(Lost::Aborted);
+        self.settle_now();
+    }
+
+    // ---- settling ----
+
+    /// Flushes what can be flushed and tells what is untold, until nothing is left.
+    #[inline]
+    fn settle_now(self: &Rc<Self>) {
+        if self.busy.get() {
+            return;
+        }
+        loop {
+            match self.next_step() {
+                // A fault has been reported, and the state knows of it.
+                Step::Tell(notice) => {
+                    let _ = self.tell(notice);
+                }
+                Step::Deliver(bytes) => self.deliver(&bytes),
+                Step::Rest => return,
+            }
+        }
+    }
+
+    #[inline]
+    fn next_step(self: &Rc<Self>) -> Step {
+        let mut inner = self.inner.borrow_mut();
+        inner.flush(&self.host);
+        if inner.state.phase() == Phase::Lost {
+            return Step::Rest;
+        }
+        let untold = inner.state.untold();
+        // What was handed over was read before the peer's end.
+        if matches!(untold, None | Some(Notice::Eof))
+            && inner.has_leftover()
+            && inner.state.may_deliver()
+        {
+            return Step::Deliver(std::mem::take(&mut inner.rare().leftover));
+        }
+        if let Some(notice) = untold {
+            return Step::Tell(notice);
+        }
+        if inner.update_interest().is_err() {
+            return inner.state.untold().map_or(Step::Rest, Step::Tell);
+        }
+        if inner.state.is_draining() {
+            self.watch_drain(&mut inner);
+        }
+        Step::Rest
+    }
+
+    fn tell(self: &Rc<Self>, notice: Notice) -> Result<(), Fault> {
+        if notice == Notice::Lost {
+            self.end();
+            return Ok(());
+        }
+        self.inner.borrow_mut().state.told(notice);
+        let Some(protocol) = self.protocol() else { return Ok(()) };
+        match notice {
+            Notice::Made => self.call(&protocol, "connection_made", |transport| {
+                protocol.connection_made(transport)
+            }),
+            Notice::PauseWriting => {
+                self.call(&protocol, "pause_writing", |transport| protocol.pause_writing(transport))
+            }
+            Notice::ResumeWriting => self
+                .call(&protocol, "resume_writing", |transport| protocol.resume_writing(transport)),
+            Notice::Eof => {
+                let mut answer = KeepOpen::No;
+                let told = self.call(&protocol, "eof_received", |transport| {
+                    answer = protocol.eof_received(transport)
+                });
+                self.inner.borrow_mut().state.eof_answered(answer);
+                told
+            }
+            Notice::Lost => Ok(()),
+        }
+    }
+
+    /// Delivers bytes that a protocol switch handed over.
+    fn deliver(self: &Rc<Self>, bytes: &Bytes) {
+        let Some(protocol) = self.protocol() else { return };
+        let name = match protocol.reception() {
+            Reception::Plain => "data_received",
+            Reception::Buffered => "buffer_updated",
+        };
+        let mut taken = 0;
+        let called =
+            self.call(&protocol, name, |transport| taken = protocol.feed(transport, bytes));
+        if called.is_ok() && taken == 0 {
+            self.refuse_empty_buffer(&protocol);
+        }
+        if taken < bytes.len() {
+            // A switch within the call put its own leftover first; what this protocol did not take comes after it.
+            let mut inner = self.inner.borrow_mut();
+            let newer = std::mem::take(&mut inner.rare().leftover);
+            let rest = bytes.slice(taken..);
+            inner.rare().leftover =
+                if newer.is_empty() { rest } else { Bytes::from([&newer[..], &rest[..]].concat()) };
+        }
+    }
+
+    /// Tells the loss, lets go of the protocol, and closes.
+    fn end(self: &Rc<Self>) {
+        let (why, rare) = {
+            let mut inner = self.inner.borrow_mut();
+            inner.state.told(Notice::Lost);
+            (inner.state.take_cause(), inner.rare.take())
+        };
+        if let Some(rare) = rare {
+            if let Some((timer, _)) = rare.drain {
+                timer.cancel();
+            }
+            if let Some((outflow, _)) = rare.outflow {
+                outflow.finish(Err(ErrorKind::ConnectionAborted.into()));
+            }
+        }
+        if let Some(protocol) = self.protocol() {
+            // The state is at its end, so whatever the callback does, and a panic too, changes nothing any more.
+            let _ = self.call(&protocol, "connection_lost", |transport| {
+                protocol.connection_lost(transport, &why)
+            });
+        }
+        let (protocol, owner) = {
+            let mut inner = self.inner.borrow_mut();
+            inner.return_queue(&self.host);
+            // The loop's reference and the caller's; any more are users' handles.
+            inner.io.close(Rc::strong_count(self) > 2);
+            (inner.protocol.take(), inner.owner.take())
+        };
+        self.host.count(Traffic::Lost(why.index()));
+        if let Some(owner) = owner {
+            owner.connection_lost(self.id, &why);
+        }
+        // Last, because dropping it may run user code.
+        drop_guarded(protocol, &self.host);
+    }
+
+    /// Calls the protocol: not nested, not while it is borrowed, with nothing of ours held, and with panics caught.
+    #[inline]
+    fn call(
+        self: &Rc<Self>,
+        protocol: &StreamProtocol,
+        name: &'static str,
+        callback: impl FnOnce(&TransportRef),
+    ) -> Result<(), Fault> {
+        protocol.assert_free();
+        self.call_free(protocol, name, callback)
+    }
+
+    /// Calls a protocol that is known not to be borrowed.
+    #[inline]
+    fn call_free(
+        self: &Rc<Self>,
+        protocol: &StreamProtocol,
+        name: &'static str,
+        callback: impl FnOnce(&TransportRef),
+    ) -> Result<(), Fault> {
+        let transport = self.handle();
+        self.busy.set(true);
+        let outcome = guard::call(name, || callback(&transport));
+        self.busy.set(false);
+        self.host.callback_returned(self.id, name);
+        outcome.map_err(|caught| self.note_fault(protocol, caught))
+    }
+
+    fn protocol(&self) -> Option<StreamProtocol> {
+        self.inner.borrow().protocol.clone()
+    }
+
+    #[cold]
+    fn note_fault(&self, protocol: &StreamProtocol, caught: Caught) -> Fault {
+        let fault = caught.fault.clone();
+        self.inner.borrow_mut().state.fail(Lost::Fault(fault.clone()));
+        self.host.report(FaultReport::caught(caught).concerning(self.id, protocol.type_name()));
+        fault
+    }
+
+    /// Settles after a call from the user: at once when the callback it came from is our own, else before the turn
+    /// ends.
+    #[inline]
+    fn settle_soon(&self) {
+        if !self.busy.get() && !self.enlisted.replace(true) {
+            if let Some(me) = self.me.upgrade() {
+                self.host.enlist(me);
+            }
+        }
+    }
+
+    // ---- the end of a close that makes no progress ----
+
+    fn watch_drain(self: &Rc<Self>, inner: &mut Inner<I>) {
+        let Some(timeout) = inner.options.close_timeout else { return };
+        if inner.rare().drain.is_some() {
+            return;
+        }
+        let me = self.me.clone();
+        let timer = self.host.call_later(
+            timeout,
+            Box::new(move || {
+                if let Some(me) = me.upgrade() {
+                    me.drain_timed_out();
+                }
+            }),
+        );
+        let progress = inner.progress;
+        inner.rare().drain = Some((timer, progress));
+    }
+
+    fn drain_timed_out(self: &Rc<Self>) {
+        {
+            let mut inner = self.inner.borrow_mut();
+            let Some((_, progress)) = inner.rare().drain.take() else { return };
+            // Any progress buys another timeout, so a close ends between one and two of them after the last byte.
+            if inner.state.is_draining() && inner.progress == progress {
+                inner.state.fail(Lost::TimedOut);
+            }
+        }
+        self.settle_now();
+    }
+}
+
+/// Drops a protocol; what its `drop` does wrong is reported like any other fault.
+fn drop_guarded<H: Host>(protocol: Option<StreamProtocol>, host: &H) {
+    if let Err(caught) = guard::call("drop", || drop(protocol)) {
+        host.report(FaultReport::caught(caught));
+    }
+}

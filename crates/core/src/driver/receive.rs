@@ -1,0 +1,123 @@
+//! The driver's reading side: from the I/O object to the protocol, a budget at a time (rule T12).
+
+use std::io;
+use std::rc::Rc;
+
+use super::StreamDriver;
+use super::contract::{Host, StreamIo, Traffic};
+use super::inner::{Inner, is_transient};
+use crate::guard::FaultReport;
+use crate::lost::{Fault, Lost};
+use crate::shared::{Reception, StreamProtocol};
+
+impl<I: StreamIo, H: Host> StreamDriver<I, H> {
+    /// Reads once, and again as long as the buffer was filled and the budget lasts.
+    #[inline]
+    pub(super) fn receive(self: &Rc<Self>) {
+        let mut total = 0;
+        while let Some(protocol) = self.reader(total) {
+            let (count, filled) = match protocol.reception() {
+                Reception::Plain => self.receive_plain(&protocol),
+                Reception::Buffered => self.receive_buffered(&protocol),
+            };
+            if !filled {
+                return;
+            }
+            total += count;
+        }
+        if total == 0 {
+            self.look_for_error();
+        }
+    }
+
+    /// Who is to be given more, after `total` bytes in this turn.
+    #[inline]
+    fn reader(&self, total: usize) -> Option<StreamProtocol> {
+        let inner = self.inner.borrow();
+        if inner.may_receive() && total < inner.options.read_budget {
+            return inner.protocol.clone();
+        }
+        None
+    }
+
+    /// Where nothing is read because the peer's end was kept open, a readable descriptor means an error.
+    #[cold]
+    fn look_for_error(&self) {
+        let mut inner = self.inner.borrow_mut();
+        if inner.state.watches_errors_only() {
+            if let Ok(Some(error)) = inner.io.take_error() {
+                inner.state.fail(Lost::Io(error));
+            }
+        }
+    }
+
+    #[inline]
+    fn receive_plain(self: &Rc<Self>, protocol: &StreamProtocol) -> (usize, bool) {
+        let mut buffer = self.host.take_read_buffer();
+        let count = {
+            let mut inner = self.inner.borrow_mut();
+            let outcome = inner.io.read(&mut buffer);
+            self.note_read(&mut inner, outcome)
+        };
+        if count > 0 {
+            // What a fault changes, the state knows.
+            let _ = self.call_free(protocol, "data_received", |transport| {
+                protocol.data_received(transport, &buffer[..count]);
+            });
+        }
+        let filled = count == buffer.len();
+        self.host.put_read_buffer(buffer);
+        (count, filled)
+    }
+
+    fn receive_buffered(self: &Rc<Self>, protocol: &StreamProtocol) -> (usize, bool) {
+        let mut count = 0;
+        let mut room = 0;
+        let called = self.call_free(protocol, "get_buffer", |_| {
+            protocol.get_buffer(None, &mut |buffer| {
+                room = buffer.len();
+                if room > 0 {
+                    let mut inner = self.inner.borrow_mut();
+                    // What `get_buffer` did to the transport by a handle of its own counts already.
+                    if inner.state.may_read() {
+                        let outcome = inner.io.read(buffer);
+                        count = self.note_read(&mut inner, outcome);
+                    }
+                }
+            });
+        });
+        if called.is_ok() && room == 0 {
+            self.refuse_empty_buffer(protocol);
+        }
+        if count > 0 {
+            let _ = self.call_free(protocol, "buffer_updated", |transport| {
+                protocol.buffer_updated(transport, count)
+            });
+        }
+        (count, count > 0 && count == room)
+    }
+
+    /// Tells the state what a read met; says how many bytes came.
+    #[inline]
+    fn note_read(&self, inner: &mut Inner<I>, outcome: io::Result<usize>) -> usize {
+        match outcome {
+            Ok(0) => inner.state.eof(),
+            Ok(count) => {
+                self.host.count(Traffic::Read(count));
+                return count;
+            }
+            Err(error) if is_transient(&error) => {}
+            Err(error) => inner.state.fail(Lost::Io(error)),
+        }
+        0
+    }
+
+    #[cold]
+    pub(super) fn refuse_empty_buffer(&self, protocol: &StreamProtocol) {
+        let fault = Fault::new("get_buffer", "the buffer is empty");
+        self.host.report(
+            FaultReport::broken_rule(fault.clone()).concerning(self.id, protocol.type_name()),
+        );
+        self.inner.borrow_mut().state.fail(Lost::Fault(fault));
+    }
+}

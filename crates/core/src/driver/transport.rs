@@ -1,0 +1,249 @@
+//! The driver as a transport: what users call. None of it calls user code (rule T1).
+
+use std::error::Error;
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use super::StreamDriver;
+use super::contract::{Host, IoAccess, Outflow, StreamIo, Traffic};
+use super::inner::is_transient;
+use crate::buffer::{MAX_SLICES, WriteQueue};
+use crate::extra::Request;
+use crate::flow::{Flow, Limits};
+use crate::lost::Lost;
+use crate::schedule::{Scheduler, Settle};
+use crate::shared::StreamProtocol;
+use crate::stream::Phase;
+use crate::transport::{BaseTransport, ReadTransport, Transport, TransportId, WriteTransport};
+
+/// From this size on a chunk goes straight to the system when nothing is queued before it: the copy that gathering
+/// costs outweighs the system call that it saves.
+const DIRECT: usize = 16 * 1024;
+
+impl<I: StreamIo, H: Host> StreamDriver<I, H> {
+    /// The one path of every write: `push` queues what `direct` could not send at once.
+    #[inline]
+    fn write_with(
+        &self,
+        len: usize,
+        direct: impl FnOnce(&mut I) -> io::Result<usize>,
+        push: impl FnOnce(&mut WriteQueue, usize),
+    ) -> Flow {
+        let mut inner = self.inner.borrow_mut();
+        let inner = &mut *inner;
+        if !inner.state.admits_write(&inner.options.limits) {
+            if inner.state.phase() == Phase::Closed {
+                self.settle_soon();
+            }
+            return Flow::Closed;
+        }
+        let mut sent = 0;
+        if len >= DIRECT && inner.queue.is_none() && inner.may_send_directly() {
+            match direct(&mut inner.io) {
+                Ok(count) => {
+                    sent = count;
+                    self.host.count(Traffic::Written(count));
+                    if count < len {
+                        inner.state.blocked();
+                    }
+                }
+                Err(error) if is_transient(&error) => inner.state.blocked(),
+                Err(error) => {
+                    inner.state.fail(Lost::Io(error));
+                    self.settle_soon();
+                    return Flow::Closed;
+                }
+            }
+        }
+        if sent < len {
+            let queue = inner.queue.get_or_insert_with(|| self.host.take_queue());
+            push(queue, sent);
+            inner.state.wrote(len - sent, &inner.options.limits);
+            if inner.state.flow() == Flow::Full {
+                // Full of what was gathered, perhaps, and not of what the system would not take.
+                inner.flush_full(&self.host);
+            }
+            self.settle_soon();
+        }
+        inner.state.answer_write()
+    }
+}
+
+impl<I: StreamIo, H: Host> Settle for StreamDriver<I, H> {
+    fn settle(self: Rc<Self>) {
+        self.enlisted.set(false);
+        self.settle_now();
+    }
+}
+
+impl<I: StreamIo, H: Host> IoAccess<I> for StreamDriver<I, H> {
+    fn with_io(&self, view: &mut dyn FnMut(&mut I)) {
+        let mut inner = self.inner.borrow_mut();
+        if inner.state.phase() != Phase::Lost {
+            view(&mut inner.io);
+        }
+    }
+
+    fn send_outflow(&self, outflow: Box<dyn Outflow<I>>) -> Result<(), Box<dyn Outflow<I>>> {
+        let mut inner = self.inner.borrow_mut();
+        if inner.state.flow() == Flow::Closed || !inner.may_send_directly() {
+            return Err(outflow);
+        }
+        let ahead = inner.state.queued();
+        inner.rare().outflow = Some((outflow, ahead));
+        inner.state.set_outflow(true);
+        self.settle_soon();
+        Ok(())
+    }
+
+    fn cancel_outflow(&self) {
+        let mut inner = self.inner.borrow_mut();
+        if let Some((outflow, _)) = inner.rare.as_mut().and_then(|rare| rare.outflow.take()) {
+            inner.state.set_outflow(false);
+            drop(outflow);
+            self.settle_soon();
+        }
+    }
+}
+
+impl<I: StreamIo, H: Host> BaseTransport for StreamDriver<I, H> {
+    fn id(&self) -> TransportId {
+        self.id
+    }
+
+    fn close(&self) {
+        self.inner.borrow_mut().state.close();
+        self.settle_soon();
+    }
+
+    fn abort(&self) {
+        self.inner.borrow_mut().state.fail(Lost::Aborted);
+        self.settle_soon();
+    }
+
+    fn fail(&self, error: Box<dyn Error>) {
+        self.inner.borrow_mut().state.fail(Lost::Failed(error));
+        self.settle_soon();
+    }
+
+    fn is_closing(&self) -> bool {
+        self.inner.borrow().state.is_closing()
+    }
+
+    fn provide(&self, request: &mut Request<'_>) {
+        let access =
+            || self.me.upgrade().expect("a driver that is asked is alive") as Rc<dyn IoAccess<I>>;
+        self.inner.borrow().io.provide(request, &access);
+    }
+
+    fn scheduler(&self) -> Rc<dyn Scheduler> {
+        Rc::new(self.host.clone())
+    }
+}
+
+impl<I: StreamIo, H: Host> ReadTransport for StreamDriver<I, H> {
+    fn is_reading(&self) -> bool {
+        self.inner.borrow().state.is_reading()
+    }
+
+    fn pause_reading(&self) {
+        self.inner.borrow_mut().state.pause_reading();
+        self.settle_soon();
+    }
+
+    fn resume_reading(&self) {
+        self.inner.borrow_mut().state.resume_reading();
+        self.settle_soon();
+    }
+}
+
+impl<I: StreamIo, H: Host> WriteTransport for StreamDriver<I, H> {
+    #[inline]
+    fn write(&self, data: &[u8]) -> Flow {
+        self.write_with(data.len(), |io| io.write(data), |queue, sent| queue.push(&data[sent..]))
+    }
+
+    fn write_bytes(&self, data: Bytes) -> Flow {
+        self.write_with(
+            data.len(),
+            |io| io.write(&data),
+            |queue, sent| queue.push_bytes(data.slice(sent..)),
+        )
+    }
+
+    fn writelines(&self, chunks: &[IoSlice<'_>]) -> Flow {
+        let len = chunks.iter().map(|chunk| chunk.len()).sum();
+        self.write_with(
+            len,
+            |io| io.write_vectored(&chunks[..chunks.len().min(MAX_SLICES)]),
+            |queue, mut sent| {
+                for chunk in chunks {
+                    let skipped = sent.min(chunk.len());
+                    sent -= skipped;
+                    queue.push(&chunk[skipped..]);
+                }
+            },
+        )
+    }
+
+    fn write_eof(&self) {
+        self.inner.borrow_mut().state.write_eof();
+        self.settle_soon();
+    }
+
+    fn can_write_eof(&self) -> bool {
+        true
+    }
+
+    fn write_buffer_len(&self) -> usize {
+        self.inner.borrow().state.queued()
+    }
+
+    fn write_buffer_limits(&self) -> Limits {
+        self.inner.borrow().options.limits
+    }
+
+    fn set_write_buffer_limits(&self, limits: Limits) {
+        let mut inner = self.inner.borrow_mut();
+        let inner = &mut *inner;
+        Rc::make_mut(&mut inner.options).limits = limits;
+        inner.state.limits_changed(&limits);
+        self.settle_soon();
+    }
+}
+
+impl<I: StreamIo, H: Host> Transport for StreamDriver<I, H> {
+    fn protocol(&self) -> Option<StreamProtocol> {
+        self.protocol()
+    }
+
+    fn replace_protocol(
+        &self,
+        protocol: StreamProtocol,
+        leftover: &[u8],
+    ) -> Option<StreamProtocol> {
+        let mut inner = self.inner.borrow_mut();
+        if inner.state.phase() == Phase::Lost {
+            return None;
+        }
+        inner.state.protocol_changed();
+        if !leftover.is_empty() {
+            let older = std::mem::take(&mut inner.rare().leftover);
+            inner.rare().leftover = Bytes::from([leftover, &older[..]].concat());
+        }
+        self.settle_soon();
+        inner.protocol.replace(protocol)
+    }
+}
+
+impl<I: StreamIo, H: Host> fmt::Debug for StreamDriver<I, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamDriver")
+            .field("id", &self.id)
+            .field("state", &self.inner.borrow().state)
+            .finish_non_exhaustive()
+    }
+}
