@@ -448,7 +448,11 @@ impl LoopHandle {
         for incoming in abandoned {
             self.drop_guarded(incoming);
         }
-        state.tasks.discard_all();
+        for future in state.tasks.rest() {
+            if let Err(caught) = guard::call("drop", || future.discard()) {
+                self.report(FaultReport::caught(caught));
+            }
+        }
         let ready: ReadyQueue = state.ready.take();
         self.drop_guarded(ready);
         let timers = state.timers.take();

@@ -171,9 +171,12 @@ impl LoopHandle {
         self.0.faults.report(report);
     }
 
-    /// A callback outside of a stream has returned.
+    /// A callback has returned: the moment to see whether it was slow.
+    #[inline]
     pub fn callback_returned(&self, transport: Option<TransportId>, callback: &'static str) {
-        self.0.counters.callback_returned(transport, callback);
+        if let Some(caught) = self.0.counters.callback_returned(transport, callback) {
+            self.report(FaultReport::caught(caught));
+        }
     }
 
     /// Everything that lives on the loop.
@@ -294,7 +297,7 @@ impl Host for LoopHandle {
 
     #[inline]
     fn callback_returned(&self, transport: TransportId, callback: &'static str) {
-        self.0.counters.callback_returned(Some(transport), callback);
+        self.callback_returned(Some(transport), callback);
     }
 
     fn report(&self, report: FaultReport) {

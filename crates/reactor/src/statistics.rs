@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use wharf_core::TransportId;
 use wharf_core::driver::Traffic;
-use wharf_core::guard;
+use wharf_core::guard::{self, Caught};
 
 use crate::clock::{TickLength, Ticks};
 
@@ -133,26 +133,37 @@ impl Counters {
         add(&self.events, events);
     }
 
-    /// A callback has returned.
+    /// A callback has returned; gives the fault of the observer that it was reported to, if it was slow and the observer
+    /// failed.
     #[inline]
-    pub(crate) fn callback_returned(&self, transport: Option<TransportId>, callback: &'static str) {
+    pub(crate) fn callback_returned(
+        &self,
+        transport: Option<TransportId>,
+        callback: &'static str,
+    ) -> Option<Caught> {
         let now = Ticks::now();
         let ticks = now.since(self.last.replace(now));
-        if ticks >= self.suspicious.get() {
-            self.look_closer(transport, callback, ticks);
+        if ticks < self.suspicious.get() {
+            return None;
         }
+        self.look_closer(transport, callback, ticks)
     }
 
     #[cold]
-    fn look_closer(&self, transport: Option<TransportId>, callback: &'static str, ticks: u64) {
+    fn look_closer(
+        &self,
+        transport: Option<TransportId>,
+        callback: &'static str,
+        ticks: u64,
+    ) -> Option<Caught> {
+        let mut caught = None;
         let duration = self.length.duration(ticks);
         if self.threshold.get().is_some_and(|threshold| duration >= threshold) {
             add(&self.slow, 1);
             let observer = self.observer.take();
             if let Some(mut observer) = observer {
                 let slow = SlowCallback { transport, callback, duration };
-                // Its own panic has been printed by the hook; a report of a report would lead nowhere.
-                let _ = guard::call("slow-callback observer", || observer(slow));
+                caught = guard::call("slow-callback observer", || observer(slow)).err();
                 self.observer.borrow_mut().get_or_insert(observer);
             }
         } else {
@@ -160,6 +171,7 @@ impl Counters {
             // is, whatever the error of the measurement.
             self.suspicious.set(self.suspicious.get().max(ticks / 2));
         }
+        caught
     }
 
     #[inline]

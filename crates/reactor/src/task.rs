@@ -91,7 +91,7 @@ struct Place {
 }
 
 /// A future that can be dropped where it is.
-trait Discard {
+pub(crate) trait Discard {
     fn discard(&self);
 }
 
@@ -131,11 +131,9 @@ impl Tasks {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Drops the futures that did not come back, because another thread was just about to wake them.
-    pub(crate) fn discard_all(&self) {
-        let futures: Vec<_> =
-            self.places.borrow().iter().filter_map(|place| place.future.clone()).collect();
-        futures.iter().for_each(|future| future.discard());
+    /// The futures that did not come back, because another thread was just about to wake them; to be discarded.
+    pub(crate) fn rest(&self) -> Vec<Rc<dyn Discard>> {
+        self.places.borrow().iter().filter_map(|place| place.future.clone()).collect()
     }
 }
 

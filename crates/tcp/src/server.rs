@@ -214,7 +214,9 @@ impl Server {
             Phase::Bound => {
                 for acceptor in &*state.acceptors.borrow() {
                     if let Some(socket) = &*acceptor.socket.borrow() {
-                        socket.listen(state.options.backlog)?;
+                        socket
+                            .listen(state.options.backlog)
+                            .map_err(|error| acceptor.naming(&error))?;
                     }
                 }
             }
@@ -427,6 +429,12 @@ impl Owner for ServerState {
 }
 
 impl Acceptor {
+    /// The error of the same kind, naming the address.
+    fn naming(&self, error: &io::Error) -> io::Error {
+        let address = self.address.as_ref().map(Address::to_string).unwrap_or_default();
+        io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+    }
+
     fn poll(&self, wanted: bool) -> io::Result<()> {
         if wanted != self.polled.get() {
             if let Some(socket) = &*self.socket.borrow() {

@@ -229,7 +229,9 @@ impl<I: StreamIo, H: Host> Transport for StreamDriver<I, H> {
         if inner.state.phase() == Phase::Lost {
             return None;
         }
-        inner.state.protocol_changed();
+        if inner.protocol.as_ref() != Some(&protocol) {
+            inner.state.protocol_changed();
+        }
         if !leftover.is_empty() {
             let older = std::mem::take(&mut inner.rare().leftover);
             inner.rare().leftover = Bytes::from([leftover, &older[..]].concat());
