@@ -232,14 +232,8 @@ impl Stage {
         let (shared, protocol) = protocol.share();
         let io = MemoryIo { link: Rc::clone(link), side, interest: Interest::default() };
         let id = TransportId::new(self.shared.number());
-        let driver = StreamDriver::new(
-            io,
-            self.shared.clone(),
-            id,
-            protocol,
-            Rc::new(options.clone()),
-            None,
-        );
+        let driver =
+            StreamDriver::new(io, self.shared.clone(), id, protocol, Rc::new(options.clone()));
         let transport = driver.handle();
         self.shared.0.actors.borrow_mut().push(Rc::clone(&driver) as Rc<dyn Actor>);
         self.shared.call_soon(Box::new(move || drop(driver.begin())));

@@ -116,11 +116,43 @@ pub struct Interest {
     pub write: bool,
 }
 
+/// Why a stream ends, in two words: every stream keeps room for it, and few ever need more than the name.
+#[derive(Debug, Default)]
+enum Cause {
+    #[default]
+    Closed,
+    Eof,
+    Aborted,
+    Other(Box<Lost>),
+}
+
+impl From<Lost> for Cause {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::Closed => Self::Closed,
+            Lost::Eof => Self::Eof,
+            Lost::Aborted => Self::Aborted,
+            other => Self::Other(Box::new(other)),
+        }
+    }
+}
+
+impl From<Cause> for Lost {
+    fn from(cause: Cause) -> Self {
+        match cause {
+            Cause::Closed => Self::Closed,
+            Cause::Eof => Self::Eof,
+            Cause::Aborted => Self::Aborted,
+            Cause::Other(lost) => *lost,
+        }
+    }
+}
+
 /// The state of one byte stream. See the drawing at the top of this module.
 #[derive(Debug)]
 pub struct StreamState {
     queued: usize,
-    cause: Option<Lost>,
+    cause: Cause,
     phase: Phase,
     inbound: Inbound,
     gate: FlowGate,
@@ -142,7 +174,7 @@ impl StreamState {
     pub const fn new() -> Self {
         Self {
             queued: 0,
-            cause: None,
+            cause: Cause::Closed,
             phase: Phase::Open,
             inbound: Inbound::Open,
             gate: FlowGate::new(),
@@ -327,7 +359,7 @@ impl StreamState {
     pub fn fail(&mut self, cause: Lost) {
         if self.phase == Phase::Closing || self.phase_reads() {
             self.step(Event::Failed);
-            self.cause = Some(cause);
+            self.cause = Cause::from(cause);
             self.queued = 0;
             self.outflow = false;
             self.gate.drained();
@@ -429,7 +461,7 @@ impl StreamState {
     /// Why the stream ended; taken once, when the loss is told.
     #[must_use]
     pub fn take_cause(&mut self) -> Lost {
-        self.cause.take().unwrap_or(Lost::Closed)
+        std::mem::take(&mut self.cause).into()
     }
 
     // ---- the rules ----
@@ -459,7 +491,7 @@ impl StreamState {
         let before = self.phase;
         self.step(event);
         if before != Phase::Closing && self.phase == Phase::Closing {
-            self.cause = Some(cause);
+            self.cause = Cause::from(cause);
             if self.queued == 0 {
                 self.gate.drained();
             }

@@ -111,6 +111,14 @@ impl Poller {
         self.poller.modify_with_mode(fd, event, mode)
     }
 
+    /// Whether a descriptor that is closed, and has no duplicate, needs no [`delete`](Self::delete).
+    ///
+    /// A duplicate that a child process holds for the moment between fork and exec may bring an event under a key that is
+    /// stale by then, and hits nothing.
+    pub(crate) fn forgets_closed(&self) -> bool {
+        cfg!(target_os = "linux") && !self.is_portable()
+    }
+
     pub(crate) fn delete(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
         self.poller.delete(fd)
     }

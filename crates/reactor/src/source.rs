@@ -94,6 +94,15 @@ impl Registration {
         self.release();
     }
 
+    /// The same for a descriptor that is closed right after and has no duplicate. Where the system then forgets it by
+    /// itself, as epoll does, this spares the call.
+    pub fn close_exclusive(&mut self, fd: impl AsFd) {
+        if self.handle.poller().forgets_closed() {
+            self.polled = false;
+        }
+        self.close(fd);
+    }
+
     fn release(&self) {
         let source = self.handle.registry().borrow_mut().remove(self.key);
         drop(source);

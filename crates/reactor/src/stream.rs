@@ -1,8 +1,9 @@
 //! Byte streams on descriptors: core's stream driver with a [`StreamSocket`] and its registration as the I/O object.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::io::{self, IoSlice};
+use std::net::{SocketAddr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 
@@ -66,8 +67,37 @@ pub struct Polled<S> {
     /// `None` once closed.
     socket: Option<S>,
     registration: Registration,
-    peer: Option<Address>,
-    local: OnceCell<Option<Box<Address>>>,
+    peer: Peer,
+    /// What the system said, once somebody has asked.
+    local: OnceCell<Box<Address>>,
+    /// Whether the descriptor was lent out, so that a duplicate of it may exist.
+    lent: Cell<bool>,
+}
+
+/// The peer's address. Every connection keeps it, so the most frequent kind is kept small.
+#[derive(Debug)]
+enum Peer {
+    Unknown,
+    V4(SocketAddrV4),
+    Other(Box<Address>),
+}
+
+impl Peer {
+    fn new(address: Option<Address>) -> Self {
+        match address {
+            None => Self::Unknown,
+            Some(Address::Ip(SocketAddr::V4(address))) => Self::V4(address),
+            Some(other) => Self::Other(Box::new(other)),
+        }
+    }
+
+    fn get(&self) -> Option<Address> {
+        match self {
+            Self::Unknown => None,
+            Self::V4(address) => Some(Address::Ip((*address).into())),
+            Self::Other(address) => Some((**address).clone()),
+        }
+    }
 }
 
 /// The driver of a byte stream on a descriptor.
@@ -81,12 +111,17 @@ pub fn stream<S: StreamSocket>(
     peer: Option<Address>,
     protocol: StreamProtocol,
     options: Rc<StreamOptions>,
-    owner: Option<Rc<dyn Owner>>,
 ) -> Rc<StreamDriver<S>> {
     let registration = Registration::new(handle);
     let key = registration.key();
-    let io = Polled { socket: Some(socket), registration, peer, local: OnceCell::new() };
-    let driver = StreamDriver::new(io, handle.clone(), handle.next_id(), protocol, options, owner);
+    let io = Polled {
+        socket: Some(socket),
+        registration,
+        peer: Peer::new(peer),
+        local: OnceCell::new(),
+        lent: Cell::new(false),
+    };
+    let driver = StreamDriver::new(io, handle.clone(), handle.next_id(), protocol, options);
     handle.attach(key, Rc::clone(&driver) as Rc<dyn Source>);
     driver
 }
@@ -121,6 +156,15 @@ impl<S: StreamSocket> Polled<S> {
     #[must_use]
     pub fn socket(&self) -> Option<&S> {
         self.socket.as_ref()
+    }
+
+    /// Asks the system for our address, once.
+    fn ask_local(&self, socket: &S) {
+        if self.local.get().is_none() {
+            if let Some(address) = socket.local_addr() {
+                let _ = self.local.set(Box::new(address));
+            }
+        }
     }
 
     fn open(&self) -> io::Result<&S> {
@@ -159,21 +203,29 @@ impl<S: StreamSocket> StreamIo for Polled<S> {
     fn close(&mut self, keep_facts: bool) {
         if let Some(socket) = self.socket.take() {
             if keep_facts {
-                self.local.get_or_init(|| socket.local_addr().map(Box::new));
+                self.ask_local(&socket);
             }
-            self.registration.close(&socket);
+            if self.lent.get() {
+                self.registration.close(&socket);
+            } else {
+                self.registration.close_exclusive(&socket);
+            }
         }
     }
 
     fn provide(&self, request: &mut Request<'_>, access: &dyn Fn() -> Rc<dyn IoAccess<Self>>) {
         request
             .provide_some(|| {
-                let ask =
-                    || self.socket.as_ref().and_then(|socket| socket.local_addr().map(Box::new));
-                self.local.get_or_init(ask).as_deref().cloned().map(LocalAddr)
+                if let Some(socket) = &self.socket {
+                    self.ask_local(socket);
+                }
+                self.local.get().map(|address| LocalAddr((**address).clone()))
             })
-            .provide_some(|| self.peer.clone().map(PeerAddr))
-            .provide(|| SocketView(Rc::new(View(access()))));
+            .provide_some(|| self.peer.get().map(PeerAddr))
+            .provide(|| {
+                self.lent.set(true);
+                SocketView(Rc::new(View(access())))
+            });
         if let Some(socket) = &self.socket {
             socket.provide(request, access);
         }

@@ -301,7 +301,7 @@ pub(crate) async fn establish<P: IntoProtocol>(
     options: &StreamOptions,
 ) -> io::Result<Connected<P>> {
     let (shared, protocol) = factory().share();
-    let driver = stream::stream(handle, socket, peer, protocol, Rc::new(options.clone()), None);
+    let driver = stream::stream(handle, socket, peer, protocol, Rc::new(options.clone()));
     let (sender, receiver) = oneshot();
     let begun = Rc::clone(&driver);
     let begin = handle.call_soon(move || {

@@ -137,7 +137,7 @@ impl Server {
             handle: handle.clone(),
             factory: RefCell::new(factory),
             observer: RefCell::new(options.observer.take()),
-            stream: Rc::new(options.stream.clone()),
+            stream: Rc::new(StreamOptions { owner: Some(owner(me)), ..options.stream.clone() }),
             options,
             acceptors: RefCell::default(),
             live: Cell::new(0),
@@ -318,6 +318,11 @@ impl fmt::Debug for Server {
     }
 }
 
+/// The server as its connections refer to it.
+fn owner(server: &Weak<ServerState>) -> Weak<dyn Owner> {
+    Weak::<ServerState>::clone(server)
+}
+
 impl ServerState {
     fn as_owner(&self) -> Rc<dyn Owner> {
         self.me.upgrade().expect("a server that is asked is alive") as Rc<dyn Owner>
@@ -382,9 +387,7 @@ impl ServerState {
         self.live.set(self.live.get() + 1);
         self.handle.count_accepted();
         let socket = Socket::accepted(socket);
-        let owner = Some(self.as_owner());
-        let driver =
-            stream::stream(&self.handle, socket, peer, protocol, Rc::clone(&self.stream), owner);
+        let driver = stream::stream(&self.handle, socket, peer, protocol, Rc::clone(&self.stream));
         // A fault has been reported, and has ended the connection.
         let _ = driver.begin();
     }

@@ -1,7 +1,7 @@
 //! What a stream driver needs: an I/O object below it, a loop around it, and perhaps an owner.
 
 use std::io::{self, IoSlice};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use crate::buffer::WriteQueue;
@@ -137,6 +137,8 @@ pub struct StreamOptions {
     pub close_timeout: Option<Duration>,
     /// How many bytes are read from one connection before others get their turn (rule T12).
     pub read_budget: usize,
+    /// Who is told that the stream is over: the server it belongs to.
+    pub owner: Option<Weak<dyn Owner>>,
 }
 
 impl Default for StreamOptions {
@@ -148,6 +150,7 @@ impl Default for StreamOptions {
             close_timeout: Some(Duration::from_secs(30)),
             // The size of asyncio's largest read.
             read_budget: 256 * 1024,
+            owner: None,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::contract::{Host, Outflow, Owner, StreamIo, StreamOptions, Traffic};
+use super::contract::{Host, Outflow, StreamIo, StreamOptions, Traffic};
 use crate::buffer::{MAX_SLICES, WriteQueue};
 use crate::lost::Lost;
 use crate::schedule::Timer;
@@ -27,7 +27,6 @@ pub(super) struct Inner<I> {
     pub(super) rare: Option<Box<Rare<I>>>,
     /// Until the loss is told.
     pub(super) protocol: Option<StreamProtocol>,
-    pub(super) owner: Option<Rc<dyn Owner>>,
 }
 
 /// What few connections have at any moment.

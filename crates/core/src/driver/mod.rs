@@ -57,7 +57,6 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         id: TransportId,
         protocol: StreamProtocol,
         options: Rc<StreamOptions>,
-        owner: Option<Rc<dyn Owner>>,
     ) -> Rc<Self> {
         Rc::new_cyclic(|me| Self {
             inner: RefCell::new(Inner {
@@ -69,7 +68,6 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
                 progress: 0,
                 rare: None,
                 protocol: Some(protocol),
-                owner,
             }),
             host,
             id,
@@ -106,19 +104,17 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
 
     /// Takes back a stream that has not begun: closes it, and nobody is told anything. Says whether it could.
     pub fn abandon(&self) -> bool {
-        let (protocol, owner) = {
+        let protocol = {
             let mut inner = self.inner.borrow_mut();
             if inner.state.untold() != Some(Notice::Made) {
                 return false;
             }
             inner.state.abandon();
             inner.io.close(false);
-            (inner.protocol.take(), inner.owner.take())
+            inner.protocol.take()
         };
         drop_guarded(protocol, &self.host);
-        if let Some(owner) = owner {
-            owner.connection_lost(self.id, &Lost::Aborted);
-        }
+        self.tell_owner(&Lost::Aborted);
         true
     }
 
@@ -130,8 +126,15 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     /// Who owns the connection, by identity.
     pub fn is_owned_by(&self, owner: &Rc<dyn Owner>) -> bool {
         let inner = self.inner.borrow();
-        let mine = inner.owner.as_ref();
-        mine.is_some_and(|mine| std::ptr::addr_eq(Rc::as_ptr(mine), Rc::as_ptr(owner)))
+        let mine = inner.options.owner.as_ref();
+        mine.is_some_and(|mine| std::ptr::addr_eq(mine.as_ptr(), Rc::as_ptr(owner)))
+    }
+
+    fn tell_owner(&self, why: &Lost) {
+        let owner = self.inner.borrow().options.owner.as_ref().and_then(Weak::upgrade);
+        if let Some(owner) = owner {
+            owner.connection_lost(self.id, why);
+        }
     }
 
     /// The I/O object is ready.
@@ -274,17 +277,15 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
                 protocol.connection_lost(transport, &why)
             });
         }
-        let (protocol, owner) = {
+        let protocol = {
             let mut inner = self.inner.borrow_mut();
             inner.return_queue(&self.host);
             // The loop's reference and the caller's; any more are users' handles.
             inner.io.close(Rc::strong_count(self) > 2);
-            (inner.protocol.take(), inner.owner.take())
+            inner.protocol.take()
         };
         self.host.count(Traffic::Lost(why.index()));
-        if let Some(owner) = owner {
-            owner.connection_lost(self.id, &why);
-        }
+        self.tell_owner(&why);
         // Last, because dropping it may run user code.
         drop_guarded(protocol, &self.host);
     }

@@ -1,0 +1,155 @@
+//! The clients' thread: one loop, many clients, and a look at all of them every so often.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use wharf::{Address, EventLoop, LoopHandle, TransportRef, oneshot};
+
+use super::board::Board;
+use super::client::Client;
+use super::histogram::Histogram;
+use super::options::Options;
+use super::pattern::Pattern;
+use super::place;
+use super::sizes::Sizes;
+use super::{Error, PATIENCE};
+
+/// How often the main thread is told how far it is, and overdue messages are looked for.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// After so many connections the main thread hears that something happens.
+const SIGN_OF_LIFE: usize = 64;
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Progress {
+    pub(super) messages: u64,
+    pub(super) elapsed: Duration,
+}
+
+/// What a fleet has measured.
+pub(super) struct Voyage {
+    pub(super) messages: u64,
+    pub(super) bytes: u64,
+    pub(super) elapsed: Duration,
+    pub(super) round_trips: Histogram,
+}
+
+enum News {
+    Progress(Progress),
+    Ended(Result<Voyage, Error>),
+}
+
+/// Drives `to` with the clients that the options ask for, in a thread of its own, and tells `show` how far it is.
+pub(super) fn run(
+    options: &Options,
+    to: &Address,
+    mut show: impl FnMut(Progress),
+) -> Result<Voyage, Error> {
+    let (sender, news) = channel();
+    let (options, to) = (options.clone(), to.clone());
+    thread::Builder::new().name("clients".into()).spawn(move || {
+        let outcome = drive(&options, &to, &sender);
+        // The main thread may have given up; then nobody is left to tell.
+        let _ = sender.send(News::Ended(outcome));
+    })?;
+    loop {
+        match wait(&news)? {
+            News::Progress(progress) => show(progress),
+            News::Ended(outcome) => return outcome,
+        }
+    }
+}
+
+fn wait(news: &Receiver<News>) -> Result<News, Error> {
+    // Twice, because the thread itself waits that long for a message.
+    news.recv_timeout(PATIENCE * 2).map_err(|error| match error {
+        RecvTimeoutError::Timeout => "the clients' thread does not answer".into(),
+        RecvTimeoutError::Disconnected => "the clients' thread has panicked".into(),
+    })
+}
+
+type Connection = (TransportRef, Rc<RefCell<Client>>);
+
+fn drive(options: &Options, to: &Address, news: &Sender<News>) -> Result<Voyage, Error> {
+    let mut ev = EventLoop::new()?;
+    let handle = ev.handle().clone();
+    let (sender, over) = oneshot();
+    let board = Rc::new(Board::new(options.clients, sender));
+    let clients = ev.block_on(connect(options, to, &handle, &board, news))?;
+    let start = ev.now();
+    if let Some(duration) = options.seconds {
+        let _ = board.deadline.set(start + duration);
+    }
+    for (transport, client) in &clients {
+        client.borrow_mut().begin(transport);
+    }
+    let look = Look { handle, board: Rc::clone(&board), clients, start, news: news.clone() };
+    Rc::new(look).later();
+    ev.block_on(over);
+    if let Some(why) = board.failure() {
+        return Err(why.into());
+    }
+    let elapsed = ev.now() - start;
+    Ok(Voyage {
+        messages: board.messages.get(),
+        bytes: board.bytes.get(),
+        elapsed,
+        round_trips: board.round_trips.take(),
+    })
+}
+
+async fn connect(
+    options: &Options,
+    to: &Address,
+    handle: &LoopHandle,
+    board: &Rc<Board>,
+    news: &Sender<News>,
+) -> Result<Vec<Connection>, Error> {
+    let pattern = Rc::new(Pattern::new());
+    let mut clients = Vec::with_capacity(options.clients);
+    for number in 0..options.clients {
+        let sizes = Sizes::new(options.seed, number, options.size);
+        let client = Client::new(number, handle, board, &pattern, sizes, options.messages);
+        let connection = place::connect(handle, to, client).await;
+        clients
+            .push(connection.map_err(|error| format!("client {number} cannot connect: {error}"))?);
+        if number % SIGN_OF_LIFE == 0 {
+            let _ = news.send(News::Progress(Progress::default()));
+        }
+    }
+    Ok(clients)
+}
+
+/// What is looked at every so often.
+struct Look {
+    handle: LoopHandle,
+    board: Rc<Board>,
+    clients: Vec<Connection>,
+    start: std::time::Instant,
+    news: Sender<News>,
+}
+
+impl Look {
+    fn later(self: Rc<Self>) {
+        let handle = self.handle.clone();
+        handle.call_later(LOOK, move || {
+            self.look();
+            self.later();
+        });
+    }
+
+    fn look(&self) {
+        let now = self.handle.now();
+        let overdue =
+            self.clients.iter().find_map(|(_, client)| client.borrow().overdue(now, PATIENCE));
+        if let Some(why) = overdue {
+            self.board.failed(why);
+        }
+        let progress = Progress { messages: self.board.messages.get(), elapsed: now - self.start };
+        let _ = self.news.send(News::Progress(progress));
+    }
+}

@@ -1,0 +1,331 @@
+//! Closing and aborting (rows CL-01 to CL-17).
+
+use std::time::Duration;
+
+use wharf::{Flow, TransportRef};
+
+use crate::support::{Bench, Call, ENDING, Log, Peer, Seen, over_each, pattern, poke, poll};
+
+/// How long a close may go without progress.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A connection whose kernel buffer is full, with some bytes left over, and how many were written.
+fn full(bench: &mut Bench) -> (Log, TransportRef, Peer, usize) {
+    let (log, transport, peer) = bench.connect();
+    let total = bench.fill(&transport);
+    (log, transport, peer, total)
+}
+
+/// Reads at the peer until the protocol has heard of the loss.
+#[track_caller]
+fn drain(bench: &mut Bench, peer: &Peer, log: &Log) {
+    bench.run_until(|| {
+        peer.read();
+        log.is_lost()
+    });
+}
+
+over_each!(cl_01_close_returns_at_once_and_stops_reading);
+fn cl_01_close_returns_at_once_and_stops_reading(bench: &mut Bench) {
+    let (log, transport, peer, total) = full(bench);
+    transport.close();
+    assert!(!transport.is_reading());
+    assert_eq!(log.story(), ["made"]);
+    peer.send(b"not wanted any more");
+    bench.settle();
+    assert_eq!(log.story(), ["made"]);
+    drain(bench, &peer, &log);
+    assert_eq!(log.story(), ["made", "lost closed"]);
+    assert_eq!(peer.read(), total);
+}
+
+over_each!(cl_02_with_nothing_queued_the_loss_comes_with_the_next_turn);
+fn cl_02_with_nothing_queued_the_loss_comes_with_the_next_turn(bench: &mut Bench) {
+    let (log, transport, _peer) = bench.connect();
+    bench.settle();
+    transport.close();
+    assert_eq!(log.story(), ["made"]);
+    bench.turn();
+    assert_eq!(log.story(), ["made", "lost closed"]);
+}
+
+over_each!(cl_03_closing_again_does_nothing);
+fn cl_03_closing_again_does_nothing(bench: &mut Bench) {
+    for (name, first) in &ENDING[1..] {
+        let (log, transport, _peer) = bench.connect();
+        first(&transport);
+        transport.close();
+        transport.close();
+        bench.run_until(|| log.is_lost());
+        let story = log.story();
+        transport.close();
+        bench.settle();
+        assert_eq!(log.story(), story, "close after {name}");
+    }
+}
+
+over_each!(cl_04_everything_queued_is_sent_before_the_loss);
+fn cl_04_everything_queued_is_sent_before_the_loss(bench: &mut Bench) {
+    let (log, transport, peer, total) = full(bench);
+    transport.close();
+    log.on(Call::Lost, |transport| assert_eq!(transport.write_buffer_len(), 0));
+    bench.settle();
+    assert_eq!((log.story(), bench.stirrings()), (vec!["made".to_owned()], 0));
+    drain(bench, &peer, &log);
+    bench.run_until(|| peer.seen() == Seen::Eof);
+    assert!(peer.bytes() == pattern(total));
+    assert_eq!(log.story(), ["made", "lost closed"]);
+}
+
+// invariant: T13
+over_each!(cl_04_a_close_without_progress_becomes_an_abort);
+fn cl_04_a_close_without_progress_becomes_an_abort(bench: &mut Bench) {
+    let (log, transport, peer, total) = full(bench);
+    let moment = Duration::from_millis(1);
+    transport.close();
+    bench.settle();
+    bench.advance(CLOSE_TIMEOUT - moment);
+    assert_eq!(log.story(), ["made"], "it was given up too early");
+    bench.advance(moment);
+    assert_eq!(log.story(), ["made", "lost timed out"]);
+    bench.run_until(|| peer.seen() == Seen::Eof);
+    assert!(peer.read() < total, "what was queued is dropped");
+    assert_eq!(bench.sources(), 0);
+}
+
+over_each!(cl_04_progress_buys_a_close_more_time);
+fn cl_04_progress_buys_a_close_more_time(bench: &mut Bench) {
+    let (log, transport, peer) = bench.connect();
+    transport.write(&pattern(4_000_000));
+    bench.run_until(|| log.has(Call::Pause));
+    transport.close();
+    bench.settle();
+    for _ in 0..4 {
+        let before = transport.write_buffer_len();
+        bench.run_until(|| {
+            peer.read_at_most(100_000);
+            transport.write_buffer_len() < before
+        });
+        bench.advance(CLOSE_TIMEOUT);
+        assert!(!log.is_lost(), "a slow peer was given up");
+    }
+    // Nothing has moved since the last deadline was set, and then the next one passes.
+    bench.settle();
+    bench.advance(CLOSE_TIMEOUT);
+    bench.advance(CLOSE_TIMEOUT);
+    assert_eq!(log.story(), ["made", "pause", "lost timed out"]);
+}
+
+over_each!(cl_05_every_write_after_close_is_dropped);
+fn cl_05_every_write_after_close_is_dropped(bench: &mut Bench) {
+    let (log, transport, peer, total) = full(bench);
+    transport.close();
+    let left = transport.write_buffer_len();
+    for len in [0, 7, 20_000] {
+        assert_eq!(transport.write(&pattern(len)), Flow::Closed, "{len} bytes while draining");
+    }
+    assert_eq!(transport.write_buffer_len(), left);
+    drain(bench, &peer, &log);
+    bench.run_until(|| peer.seen() == Seen::Eof);
+    assert_eq!(peer.read(), total);
+
+    let (log, transport, peer) = bench.connect();
+    transport.close();
+    assert_eq!(transport.write(b"late"), Flow::Closed, "with nothing queued");
+    bench.run_until(|| log.is_lost());
+    bench.run_until(|| peer.seen() == Seen::Eof);
+    assert_eq!(peer.read(), 0);
+}
+
+over_each!(cl_06_close_inside_connection_made_sends_and_hears_nothing);
+fn cl_06_close_inside_connection_made_sends_and_hears_nothing(bench: &mut Bench) {
+    let log = bench.log();
+    log.on(Call::Made, |transport| {
+        transport.write(b"no");
+        transport.close();
+    });
+    let (outcome, peer) = bench.try_open(log.plain(), |peer| peer.send(b"never heard"));
+    assert!(outcome.is_ok(), "connecting returns as ever");
+    bench.run_until(|| log.is_lost());
+    assert_eq!(log.story(), ["made", "lost closed"]);
+    bench.run_until(|| peer.seen() != Seen::Open);
+    assert_eq!(peer.bytes(), b"no");
+}
+
+over_each!(cl_07_bytes_left_unread_make_a_reset_of_the_close);
+fn cl_07_bytes_left_unread_make_a_reset_of_the_close(bench: &mut Bench) {
+    let (log, transport, peer) = bench.connect();
+    transport.pause_reading();
+    bench.settle();
+    peer.send(b"unread");
+    bench.settle();
+    transport.close();
+    bench.run_until(|| log.is_lost());
+    bench.run_until(|| peer.seen() != Seen::Open);
+    assert_eq!((peer.seen(), log.story().len()), (Seen::Reset, 2));
+    assert_eq!(log.story(), ["made", "lost closed"], "for us it is a close like any other");
+}
+
+over_each!(cl_08_the_peers_end_during_the_drain_is_not_told);
+fn cl_08_the_peers_end_during_the_drain_is_not_told(bench: &mut Bench) {
+    let (log, transport, peer, total) = full(bench);
+    transport.close();
+    peer.shutdown();
+    bench.settle();
+    assert_eq!((log.story(), bench.stirrings()), (vec!["made".to_owned()], 0));
+    drain(bench, &peer, &log);
+    assert_eq!(log.story(), ["made", "lost closed"]);
+    assert_eq!(peer.read(), total);
+}
+
+over_each!(cl_08_an_error_of_the_drain_is_the_cause);
+fn cl_08_an_error_of_the_drain_is_the_cause(bench: &mut Bench) {
+    let (log, transport, peer, _) = full(bench);
+    transport.close();
+    bench.settle();
+    peer.reset(&transport);
+    bench.run_until(|| log.is_lost());
+    assert_eq!(log.story(), ["made", "lost io"]);
+    assert!(log.why().unwrap().kind.is_some());
+}
+
+over_each!(cl_10_abort_drops_what_is_queued);
+fn cl_10_abort_drops_what_is_queued(bench: &mut Bench) {
+    let (log, transport, peer, total) = full(bench);
+    transport.abort();
+    assert_eq!((transport.write_buffer_len(), transport.is_reading()), (0, false));
+    assert_eq!(log.story(), ["made"], "it is told by the loop");
+    bench.turn();
+    assert_eq!(log.story(), ["made", "lost aborted"]);
+    bench.run_until(|| peer.seen() == Seen::Eof);
+    assert!(peer.read() < total);
+}
+
+over_each!(cl_11_aborting_again_does_nothing);
+fn cl_11_aborting_again_does_nothing(bench: &mut Bench) {
+    let (log, transport, _peer) = bench.connect();
+    transport.abort();
+    transport.abort();
+    transport.close();
+    bench.run_until(|| log.is_lost());
+    transport.abort();
+    transport.close();
+    bench.settle();
+    assert_eq!(log.story(), ["made", "lost aborted"]);
+}
+
+over_each!(cl_12_after_an_abort_in_data_received_there_is_no_end_to_hear);
+fn cl_12_after_an_abort_in_data_received_there_is_no_end_to_hear(bench: &mut Bench) {
+    let (log, _transport, peer) = bench.connect();
+    log.on(Call::Data, |transport| transport.abort());
+    peer.send(b"x");
+    peer.shutdown();
+    bench.run_until(|| log.is_lost());
+    assert_eq!(log.story(), ["made", "data x", "lost aborted"]);
+}
+
+over_each!(cl_13_an_abort_cuts_a_draining_close_short);
+fn cl_13_an_abort_cuts_a_draining_close_short(bench: &mut Bench) {
+    let (log, transport, peer, total) = full(bench);
+    transport.close();
+    transport.close();
+    bench.settle();
+    transport.abort();
+    assert_eq!(transport.write_buffer_len(), 0);
+    bench.turn();
+    assert_eq!(log.story(), ["made", "lost aborted"]);
+    bench.run_until(|| peer.seen() == Seen::Eof);
+    assert!(peer.read() < total);
+}
+
+over_each!(cl_14_an_abort_is_not_a_reset);
+fn cl_14_an_abort_is_not_a_reset(bench: &mut Bench) {
+    let (log, transport, peer) = bench.connect();
+    transport.write(b"sent before");
+    bench.settle();
+    transport.abort();
+    bench.run_until(|| log.is_lost());
+    bench.run_until(|| peer.seen() != Seen::Open);
+    assert_eq!((peer.bytes(), peer.seen()), (b"sent before".to_vec(), Seen::Eof));
+}
+
+over_each!(cl_15_connection_lost_says_who_ended_it_and_how);
+fn cl_15_connection_lost_says_who_ended_it_and_how(bench: &mut Bench) {
+    type End = fn(&TransportRef, &Peer, &Log);
+    let ends: [(&str, &str, End); 7] = [
+        ("closed", "closed by us", |transport, _, _| transport.close()),
+        ("aborted", "aborted by us", |transport, _, _| transport.abort()),
+        ("eof", "ended by the peer", |_, peer, _| peer.shutdown()),
+        ("failed", "mine", |transport, _, _| transport.fail("mine".into())),
+        ("io", "", |transport, peer, _| peer.reset(transport)),
+        ("fault", "data_received failed: on purpose", |_, peer, log| {
+            log.on(Call::Data, |_| panic!("on purpose"));
+            peer.send(b"x");
+        }),
+        ("overflow", "more was written than the limits allow", |transport, _, _| {
+            transport.set_write_buffer_limits(wharf::Limits::high(1).max(1));
+            transport.write(&pattern(1_000_000));
+            transport.write(b"x");
+        }),
+    ];
+    bench.contain_faults();
+    for (name, text, end) in ends {
+        let (log, transport, peer) = bench.connect();
+        end(&transport, &peer, &log);
+        bench.run_until(|| log.is_lost());
+        let why = log.why().unwrap();
+        assert_eq!(why.name, name);
+        assert!(why.text == text || name == "io", "{why:?}");
+        assert_eq!(why.kind.is_some(), name == "io");
+        let _ = bench.faults();
+    }
+}
+
+over_each!(cl_16_every_method_is_harmless_inside_connection_lost);
+fn cl_16_every_method_is_harmless_inside_connection_lost(bench: &mut Bench) {
+    for (name, end) in &ENDING[1..] {
+        let (log, transport, _peer) = bench.connect();
+        log.on(Call::Lost, |transport| {
+            poke(transport);
+            for (_, method) in ENDING {
+                method(transport);
+            }
+            assert_eq!(transport.write(b"x"), Flow::Closed);
+            assert_eq!(transport.write_buffer_len(), 0);
+        });
+        end(&transport);
+        bench.run_until(|| log.is_lost());
+        bench.settle();
+        assert_eq!(log.count(Call::Lost), 1, "{name}");
+    }
+    assert_eq!(bench.sources(), 0);
+}
+
+over_each!(
+    cl_17_dropping_a_connect_after_connection_made_tells_the_loss
+    on tcp, unix: "memory has nothing to await"
+);
+fn cl_17_dropping_a_connect_after_connection_made_tells_the_loss(bench: &mut Bench) {
+    let log = bench.log();
+    let (starting, peer) = bench.start(log.plain());
+    bench.turn();
+    assert_eq!(log.story(), ["made"]);
+    drop(starting);
+    bench.run_until(|| log.is_lost());
+    assert_eq!(log.story(), ["made", "lost aborted"]);
+    assert_eq!((peer.seen(), bench.sources()), (Seen::Eof, 0));
+}
+
+over_each!(
+    cl_17_dropping_a_connect_before_connection_made_closes_the_socket
+    on tcp, unix: "memory has nothing to await"
+);
+fn cl_17_dropping_a_connect_before_connection_made_closes_the_socket(bench: &mut Bench) {
+    let log = bench.log();
+    let (mut starting, peer) = bench.start(log.plain());
+    assert!(poll(&mut starting).is_pending());
+    drop(starting);
+    assert_eq!((peer.seen(), bench.sources(), log.protocols()), (Seen::Eof, 0, 0));
+    bench.settle();
+    assert_eq!(log.story(), [""; 0]);
+}

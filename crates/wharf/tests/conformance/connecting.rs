@@ -1,0 +1,7 @@
+//! Rows of the conformance suite: connecting.
+
+mod adopted;
+mod failing;
+mod giving_up;
+mod naming;
+mod racing;

@@ -1,0 +1,381 @@
+//! [`Bench`]: protocols of ours against raw peers, over one kind of transport, turn by turn.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use wharf::guard::FaultReport;
+use wharf::memory::{ManualClock, Stage};
+use wharf::{
+    EventLoop, EventLoopBuilder, FaultPolicy, IntoProtocol, Limits, LoopHandle, Scheduler,
+    TransportRef, tcp, unix,
+};
+
+use super::log::Log;
+use super::peer::{Peer, tcp_pair, unix_pair};
+
+/// How long a turn waits for something to do. A test never depends on it: it only spares the processor.
+const PATIENCE: Duration = Duration::from_millis(1);
+
+/// After this many turns a condition is taken never to come true.
+const TURNS: usize = 5_000;
+
+/// After this many turns in a row without anything to do, nothing is taken to be on its way.
+const QUIET: usize = 5;
+
+/// The same for the acknowledgements of TCP, which may come late, and make room.
+const QUIET_ACKS: usize = 60;
+
+/// The builder of every loop in the tests: `WHARF_POLL=portable` makes it wait by the portable path, and a panic in a
+/// callback fails the test.
+pub(crate) fn loop_builder() -> EventLoopBuilder {
+    let portable = std::env::var_os("WHARF_POLL").is_some_and(|poll| poll == "portable");
+    EventLoop::builder().portable_poll(portable).fault_policy(FaultPolicy::Resume)
+}
+
+/// A loop of [`loop_builder`], with the system's clock.
+pub(crate) fn new_loop() -> EventLoop {
+    loop_builder().build().expect("a loop can be made")
+}
+
+/// `len` bytes that tell where they belong.
+pub(crate) fn pattern(len: usize) -> Vec<u8> {
+    pattern_from(0, len)
+}
+
+/// `len` bytes of the pattern from place `start` on.
+pub(crate) fn pattern_from(start: usize, len: usize) -> Vec<u8> {
+    // 251 is prime, so it divides no buffer size and a shifted piece does not fit.
+    (start..start + len).map(|index| u8::try_from(index % 251).unwrap_or_default()).collect()
+}
+
+/// The kind of transport under test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Over {
+    Memory,
+    Tcp,
+    Unix,
+}
+
+impl Over {
+    /// Two connected sockets: the one to be put under a transport, and the peer's.
+    pub(crate) fn pair(self) -> (OwnedFd, Peer) {
+        match self {
+            Self::Memory => panic!("memory has no sockets"),
+            Self::Tcp => tcp_pair(),
+            Self::Unix => unix_pair(),
+        }
+    }
+
+    /// Puts the protocol of `factory` on a socket, by the function for its kind.
+    pub(crate) async fn adopt<P: IntoProtocol>(
+        self,
+        handle: &LoopHandle,
+        ours: OwnedFd,
+        factory: impl FnOnce() -> P,
+    ) -> io::Result<(TransportRef, P::Shared)> {
+        match self {
+            Self::Memory => panic!("memory has no sockets"),
+            Self::Tcp => tcp::adopt(handle, ours, factory).await,
+            Self::Unix => unix::adopt(handle, ours, factory).await,
+        }
+    }
+}
+
+/// A connection that has been asked for, to be polled by hand.
+pub(crate) type Starting = Pin<Box<dyn Future<Output = io::Result<TransportRef>>>>;
+
+/// Polls once, with a waker that wakes nobody.
+pub(crate) fn poll<T>(future: &mut Pin<Box<dyn Future<Output = T>>>) -> Poll<T> {
+    future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+}
+
+enum Ground {
+    Stage(Stage),
+    Loop(Box<EventLoop>),
+}
+
+/// Where a test runs: a loop, its clock, and the way to put connections on it.
+pub(crate) struct Bench {
+    over: Over,
+    ground: Ground,
+    clock: ManualClock,
+    logs: RefCell<Vec<Log>>,
+    faults: Rc<RefCell<Vec<FaultReport>>>,
+}
+
+impl Bench {
+    pub(crate) fn new(over: Over) -> Self {
+        let (ground, clock) = match over {
+            Over::Memory => {
+                let stage = Stage::new();
+                let clock = stage.clock().clone();
+                (Ground::Stage(stage), clock)
+            }
+            Over::Tcp | Over::Unix => {
+                let clock = ManualClock::new();
+                let ev = loop_builder().clock(clock.clone()).build().expect("a loop can be made");
+                (Ground::Loop(Box::new(ev)), clock)
+            }
+        };
+        Self { over, ground, clock, logs: RefCell::default(), faults: Rc::default() }
+    }
+
+    /// Takes the loop down; every protocol has then come to its end and has been let go of.
+    pub(crate) fn finish(self) {
+        drop(self.ground);
+        for log in self.logs.take() {
+            log.assert_whole();
+        }
+    }
+
+    pub(crate) fn over(&self) -> Over {
+        self.over
+    }
+
+    // ---- connections ----
+
+    /// A log that [`finish`](Self::finish) looks at.
+    pub(crate) fn log(&self) -> Log {
+        let log = Log::new();
+        self.logs.borrow_mut().push(log.clone());
+        log
+    }
+
+    /// A connection of a logging protocol that has heard `connection_made`.
+    pub(crate) fn connect(&mut self) -> (Log, TransportRef, Peer) {
+        let log = self.log();
+        let (transport, peer) = self.open(log.plain());
+        (log, transport, peer)
+    }
+
+    /// The same with a buffered protocol whose buffer has `size` bytes.
+    pub(crate) fn connect_buffered(&mut self, size: usize) -> (Log, TransportRef, Peer) {
+        let log = self.log();
+        let (transport, peer) = self.open(log.buffered(size));
+        (log, transport, peer)
+    }
+
+    /// Puts `protocol` on a connection and runs until it has heard `connection_made`.
+    pub(crate) fn open<P: IntoProtocol>(&mut self, protocol: P) -> (TransportRef, Peer) {
+        self.open_after(protocol, |_| {})
+    }
+
+    /// The same, after the peer has done something.
+    pub(crate) fn open_after<P: IntoProtocol>(
+        &mut self,
+        protocol: P,
+        before: impl FnOnce(&Peer),
+    ) -> (TransportRef, Peer) {
+        let (outcome, peer) = self.try_open(protocol, before);
+        let (transport, _) = outcome.expect("a connection can be made");
+        (transport, peer)
+    }
+
+    /// The same; fails as connecting does, and gives what the user would keep.
+    pub(crate) fn try_open<P: IntoProtocol>(
+        &mut self,
+        protocol: P,
+        before: impl FnOnce(&Peer),
+    ) -> (io::Result<(TransportRef, P::Shared)>, Peer) {
+        match &mut self.ground {
+            Ground::Stage(stage) => {
+                let (transport, shared, wire) = stage.wire(protocol);
+                let peer = Peer::wire(wire);
+                before(&peer);
+                stage.turn();
+                (Ok((transport, shared)), peer)
+            }
+            Ground::Loop(ev) => {
+                let (ours, peer) = self.over.pair();
+                before(&peer);
+                let handle = ev.handle().clone();
+                (ev.block_on(self.over.adopt(&handle, ours, || protocol)), peer)
+            }
+        }
+    }
+
+    /// Begins to put `protocol` on a connection, without taking a turn.
+    pub(crate) fn start(&mut self, protocol: impl IntoProtocol + 'static) -> (Starting, Peer) {
+        let (mut starting, peer): (Starting, Peer) = match &self.ground {
+            Ground::Stage(stage) => {
+                let (transport, _, wire) = stage.wire(protocol);
+                (Box::pin(std::future::ready(Ok(transport))), Peer::wire(wire))
+            }
+            Ground::Loop(ev) => {
+                let (over, handle) = (self.over, ev.handle().clone());
+                let (ours, peer) = over.pair();
+                let adopting = async move {
+                    over.adopt(&handle, ours, || protocol).await.map(|(transport, _)| transport)
+                };
+                (Box::pin(adopting), peer)
+            }
+        };
+        if let Poll::Ready(outcome) = poll(&mut starting) {
+            starting = Box::pin(std::future::ready(outcome));
+        }
+        (starting, peer)
+    }
+
+    /// Writes a [`pattern`] until the kernel takes no more and some of it stays buffered, below the default marks. Says
+    /// how much it was.
+    pub(crate) fn fill(&mut self, transport: &TransportRef) -> usize {
+        const CHUNK: usize = 32 * 1024;
+        for round in 0..TURNS {
+            transport.write(&pattern_from(round * CHUNK, CHUNK));
+            self.turn();
+            if transport.write_buffer_len() > 0 {
+                self.settle_for(self.quiet());
+            }
+            if transport.write_buffer_len() > 0 {
+                return (round + 1) * CHUNK;
+            }
+        }
+        panic!("the kernel takes everything");
+    }
+
+    // ---- turns ----
+
+    /// Takes one turn.
+    pub(crate) fn turn(&mut self) {
+        match &mut self.ground {
+            Ground::Stage(stage) => drop(stage.turn()),
+            Ground::Loop(ev) => ev.turn(Some(PATIENCE)).expect("the poller works"),
+        }
+    }
+
+    /// Takes turns until `condition` is true.
+    #[track_caller]
+    pub(crate) fn run_until(&mut self, mut condition: impl FnMut() -> bool) {
+        for _ in 0..TURNS {
+            if condition() {
+                return;
+            }
+            self.turn();
+        }
+        panic!("the condition did not come true in {TURNS} turns");
+    }
+
+    /// Takes turns until nothing happens any more.
+    #[track_caller]
+    pub(crate) fn settle(&mut self) {
+        self.settle_for(QUIET);
+    }
+
+    /// After how many quiet turns the kernel is surely at rest.
+    fn quiet(&self) -> usize {
+        if self.over == Over::Tcp { QUIET_ACKS } else { QUIET }
+    }
+
+    #[track_caller]
+    fn settle_for(&mut self, turns: usize) {
+        let mut quiet = 0;
+        for _ in 0..TURNS {
+            quiet = if self.stirs() { 0 } else { quiet + 1 };
+            if quiet == turns {
+                return;
+            }
+        }
+        panic!("there is always something to do, after {TURNS} turns");
+    }
+
+    /// In how many of twenty turns there is something to do, once the kernel has come to rest: more than zero is a spin.
+    #[track_caller]
+    pub(crate) fn stirrings(&mut self) -> usize {
+        self.settle_for(self.quiet());
+        (0..20).filter(|_| self.stirs()).count()
+    }
+
+    /// Takes one turn; says whether there was anything to do.
+    fn stirs(&mut self) -> bool {
+        match &mut self.ground {
+            Ground::Stage(stage) => stage.turn(),
+            Ground::Loop(ev) => {
+                let before = ev.statistics().events;
+                let queued = ev.next_timeout() == Some(Duration::ZERO);
+                ev.turn(Some(PATIENCE)).expect("the poller works");
+                queued || ev.statistics().events > before
+            }
+        }
+    }
+
+    /// Moves the clock on, then takes turns until nothing happens any more.
+    #[track_caller]
+    pub(crate) fn advance(&mut self, by: Duration) {
+        self.clock.advance(by);
+        self.settle();
+    }
+
+    // ---- the loop ----
+
+    pub(crate) fn scheduler(&self) -> Rc<dyn Scheduler> {
+        match &self.ground {
+            Ground::Stage(stage) => stage.scheduler(),
+            Ground::Loop(ev) => Rc::new(ev.handle().clone()),
+        }
+    }
+
+    pub(crate) fn call_soon(&self, callback: impl FnOnce() + 'static) {
+        self.scheduler().call_soon(Box::new(callback));
+    }
+
+    /// The event loop under sockets.
+    pub(crate) fn event_loop(&mut self) -> &mut EventLoop {
+        match &mut self.ground {
+            Ground::Stage(_) => panic!("memory has no event loop"),
+            Ground::Loop(ev) => ev,
+        }
+    }
+
+    /// How many connections, and other things, are on the loop.
+    pub(crate) fn sources(&self) -> usize {
+        match &self.ground {
+            Ground::Stage(stage) => stage.connections(),
+            Ground::Loop(ev) => ev.statistics().sources,
+        }
+    }
+
+    /// Drops the loop under the connections and puts a new one in its place.
+    pub(crate) fn drop_loop(&mut self) {
+        let fresh = Self::new(self.over);
+        self.clock = fresh.clock;
+        self.ground = fresh.ground;
+    }
+
+    // ---- faults ----
+
+    /// Keeps panics of callbacks for [`faults`](Self::faults) from now on; otherwise they fail the test.
+    pub(crate) fn contain_faults(&self) {
+        match &self.ground {
+            Ground::Stage(stage) => stage.contain_faults(),
+            Ground::Loop(ev) => {
+                let faults = Rc::clone(&self.faults);
+                let report = move |report| faults.borrow_mut().push(report);
+                ev.set_fault_policy(FaultPolicy::report(report));
+            }
+        }
+    }
+
+    /// The faults that were reported since the last call.
+    pub(crate) fn faults(&self) -> Vec<FaultReport> {
+        match &self.ground {
+            Ground::Stage(stage) => stage.take_faults(),
+            Ground::Loop(_) => self.faults.take(),
+        }
+    }
+
+    /// The names of the callbacks that failed since the last call.
+    pub(crate) fn failed_callbacks(&self) -> Vec<&'static str> {
+        self.faults().iter().map(|report| report.fault.callback()).collect()
+    }
+}
+
+/// Both marks.
+pub(crate) fn limits(high: usize, low: usize) -> Limits {
+    Limits::new(high, low).expect("low is not above high")
+}

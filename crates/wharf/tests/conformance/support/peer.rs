@@ -1,0 +1,248 @@
+//! [`Peer`]: the raw other end of a connection, in the hand of the test, on the same thread.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use socket2::{SockRef, Socket};
+use wharf::TransportRef;
+use wharf::memory::{Seen, Wire};
+use wharf::reactor::stream::SocketView;
+
+use super::bench::{pattern, pattern_from};
+
+/// How much a socket under test takes before it blocks: fixed, so that tests fill it quickly.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// What fills a wire, which would take everything.
+const WIRE_FILL: usize = 300 * 1024;
+
+/// The other end: a wire in memory, or a plain non-blocking socket.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    end: End,
+    received: RefCell<Vec<u8>>,
+}
+
+#[derive(Debug)]
+enum End {
+    Wire(Wire),
+    Socket(RawSocket),
+}
+
+#[derive(Debug)]
+struct RawSocket {
+    /// `None` once closed.
+    socket: RefCell<Option<Socket>>,
+    seen: Cell<Seen>,
+}
+
+impl Peer {
+    pub(crate) fn wire(wire: Wire) -> Self {
+        Self { end: End::Wire(wire), received: RefCell::default() }
+    }
+
+    /// A raw end of a socket; it is made non-blocking.
+    pub(crate) fn socket(fd: impl Into<OwnedFd>) -> Self {
+        let socket = Socket::from(fd.into());
+        socket.set_nonblocking(true).expect("a socket can be made non-blocking");
+        let end = RawSocket { socket: RefCell::new(Some(socket)), seen: Cell::new(Seen::Open) };
+        Self { end: End::Socket(end), received: RefCell::default() }
+    }
+
+    /// Sends all of `bytes`.
+    pub(crate) fn send(&self, bytes: &[u8]) {
+        assert_eq!(self.send_some(bytes), bytes.len(), "the kernel took the peer's bytes in part");
+    }
+
+    /// Sends what the kernel takes now; a wire takes everything.
+    pub(crate) fn send_some(&self, bytes: &[u8]) -> usize {
+        match &self.end {
+            End::Wire(wire) => {
+                wire.send(bytes);
+                bytes.len()
+            }
+            End::Socket(raw) => raw.with(|mut socket| {
+                let mut sent = 0;
+                while sent < bytes.len() {
+                    match socket.write(&bytes[sent..]) {
+                        Ok(count) => sent += count,
+                        Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                        Err(error) => panic!("the peer cannot send: {error}"),
+                    }
+                }
+                sent
+            }),
+        }
+    }
+
+    /// Sends a [`pattern`] until the kernel takes no more, and says how much it was; a wire gets 300 KiB.
+    pub(crate) fn fill(&self) -> usize {
+        match &self.end {
+            End::Wire(wire) => {
+                wire.send(&pattern(WIRE_FILL));
+                WIRE_FILL
+            }
+            End::Socket(_) => {
+                const CHUNK: usize = 64 * 1024;
+                let mut total = 0;
+                loop {
+                    let sent = self.send_some(&pattern_from(total, CHUNK));
+                    total += sent;
+                    if sent < CHUNK {
+                        return total;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends the peer's direction.
+    pub(crate) fn shutdown(&self) {
+        match &self.end {
+            End::Wire(wire) => wire.shutdown(),
+            End::Socket(raw) => raw.with(|socket| {
+                socket.shutdown(Shutdown::Write).expect("the peer can end its direction");
+            }),
+        }
+    }
+
+    /// Closes. With bytes unread, the protocol meets a reset.
+    pub(crate) fn close(&self) {
+        match &self.end {
+            End::Wire(wire) => wire.close(),
+            End::Socket(raw) => drop(raw.socket.take()),
+        }
+    }
+
+    /// Resets the connection of `transport`; what was sent before is still delivered.
+    pub(crate) fn reset(&self, transport: &TransportRef) {
+        match &self.end {
+            End::Wire(wire) => wire.reset(),
+            End::Socket(raw) => {
+                raw.with(|socket| {
+                    if socket.local_addr().is_ok_and(|address| address.is_unix()) {
+                        leave_unread(socket, transport);
+                    } else {
+                        socket.set_linger(Some(Duration::ZERO)).expect("SO_LINGER can be set");
+                    }
+                });
+                self.close();
+            }
+        }
+    }
+
+    /// Reads all there is, and says how many bytes have come since the beginning.
+    pub(crate) fn read(&self) -> usize {
+        let mut received = self.received.borrow_mut();
+        match &self.end {
+            End::Wire(wire) => received.extend(wire.take()),
+            End::Socket(raw) => raw.read(&mut received, usize::MAX),
+        }
+        received.len()
+    }
+
+    /// Reads no more than `most` bytes; a wire gives all it has.
+    pub(crate) fn read_at_most(&self, most: usize) -> usize {
+        match &self.end {
+            End::Wire(_) => self.read(),
+            End::Socket(raw) => {
+                let mut received = self.received.borrow_mut();
+                raw.read(&mut received, most);
+                received.len()
+            }
+        }
+    }
+
+    /// Everything that has come since the beginning.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.read();
+        self.received.borrow().clone()
+    }
+
+    /// How the stream looks after everything that has come.
+    pub(crate) fn seen(&self) -> Seen {
+        self.read();
+        match &self.end {
+            End::Wire(wire) => wire.seen(),
+            End::Socket(raw) => raw.seen.get(),
+        }
+    }
+
+    /// The wire of a connection in memory, for what only memory can do.
+    pub(crate) fn as_wire(&self) -> &Wire {
+        match &self.end {
+            End::Wire(wire) => wire,
+            End::Socket(_) => panic!("the peer is a socket"),
+        }
+    }
+
+    /// Looks at the raw socket.
+    pub(crate) fn with_socket<R>(&self, look: impl FnOnce(&Socket) -> R) -> R {
+        match &self.end {
+            End::Wire(_) => panic!("the peer is a wire"),
+            End::Socket(raw) => raw.with(look),
+        }
+    }
+}
+
+impl RawSocket {
+    fn with<R>(&self, look: impl FnOnce(&Socket) -> R) -> R {
+        look(self.socket.borrow().as_ref().expect("the peer has not closed"))
+    }
+
+    fn read(&self, received: &mut Vec<u8>, most: usize) {
+        let socket = self.socket.borrow();
+        let Some(mut socket) = socket.as_ref() else { return };
+        let mut buffer = [0; 64 * 1024];
+        let mut left = most;
+        while left > 0 && self.seen.get() == Seen::Open {
+            let room = left.min(buffer.len());
+            match socket.read(&mut buffer[..room]) {
+                Ok(0) => self.seen.set(Seen::Eof),
+                Ok(count) => {
+                    received.extend_from_slice(&buffer[..count]);
+                    left -= count;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => self.seen.set(Seen::Reset),
+            }
+        }
+    }
+}
+
+/// A Unix socket that closes with bytes unread resets; this sees to it that there is one.
+fn leave_unread(socket: &Socket, transport: &TransportRef) {
+    let mut probe = [std::mem::MaybeUninit::uninit()];
+    if socket.peek(&mut probe).is_ok_and(|count| count > 0) {
+        return;
+    }
+    let view = transport.extra::<SocketView>().expect("a socket transport has its view");
+    view.with(|fd| SockRef::from(&fd).send(b"!").expect("one byte can be sent"));
+}
+
+/// Two connected TCP sockets: the one to be put under a transport, and the peer's.
+pub(crate) fn tcp_pair() -> (OwnedFd, Peer) {
+    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+        .expect("loopback can be listened on");
+    let address = listener.local_addr().expect("a listener has an address");
+    let ours = TcpStream::connect(address).expect("loopback can be connected to");
+    let (theirs, _) = listener.accept().expect("the connection has come");
+    shrink(&ours).and_then(|()| shrink(&theirs)).expect("buffers can be set");
+    (ours.into(), Peer::socket(theirs))
+}
+
+/// Two connected Unix sockets: the one to be put under a transport, and the peer's.
+pub(crate) fn unix_pair() -> (OwnedFd, Peer) {
+    let (ours, theirs) = UnixStream::pair().expect("a socket pair can be made");
+    shrink(&ours).and_then(|()| shrink(&theirs)).expect("buffers can be set");
+    (ours.into(), Peer::socket(theirs))
+}
+
+fn shrink(socket: &impl AsFd) -> io::Result<()> {
+    SockRef::from(socket).set_send_buffer_size(SEND_BUFFER)
+}

@@ -1,0 +1,5 @@
+//! Rows of the conformance suite: Unix sockets.
+
+mod files;
+mod names;
+mod streams;
