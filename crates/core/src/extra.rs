@@ -17,6 +17,10 @@ pub struct LocalAddr(pub Address);
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PeerAddr(pub Address);
 
+/// The protocol was told `pause_writing`, and not yet `resume_writing`. Absent when it was not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct WritingPaused;
+
 /// A question for one fact, on its way down through the layers of a transport.
 pub struct Request<'a> {
     slot: &'a mut dyn Any,

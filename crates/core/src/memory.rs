@@ -230,7 +230,8 @@ impl Stage {
         options: &StreamOptions,
     ) -> (TransportRef, P::Shared) {
         let (shared, protocol) = protocol.share();
-        let io = MemoryIo { link: Rc::clone(link), side, interest: Interest::default() };
+        let io =
+            MemoryIo { link: Rc::clone(link), side, interest: Interest::default(), noticed: false };
         let id = TransportId::new(self.shared.number());
         let driver =
             StreamDriver::new(io, self.shared.clone(), id, protocol, Rc::new(options.clone()));
@@ -622,10 +623,12 @@ struct MemoryIo {
     link: Rc<RefCell<Link>>,
     side: usize,
     interest: Interest,
+    /// Whether the one notice of a broken link that comes without any interest has been given.
+    noticed: bool,
 }
 
 impl MemoryIo {
-    fn readiness(&self) -> Readiness {
+    fn readiness(&mut self) -> Readiness {
         let link = self.link.borrow();
         let inbound = &link.lanes[1 - self.side];
         let outbound = &link.lanes[self.side];
@@ -634,6 +637,11 @@ impl MemoryIo {
             (!inbound.bytes.is_empty() && inbound.max_read > 0) || inbound.ended || inbound.reset;
         let writable =
             (outbound.bytes.len() < outbound.capacity && outbound.max_write > 0) || broken;
+        if self.interest == Interest::default() && inbound.reset && !self.noticed {
+            // As a poller does for a descriptor that is polled for nothing.
+            self.noticed = true;
+            return Readiness { read: true, write: false };
+        }
         Readiness { read: self.interest.read && readable, write: self.interest.write && writable }
     }
 }
@@ -710,6 +718,7 @@ impl StreamIo for MemoryIo {
 
     fn set_interest(&mut self, interest: Interest) -> io::Result<()> {
         self.interest = interest;
+        self.noticed = false;
         Ok(())
     }
 

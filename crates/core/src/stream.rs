@@ -287,6 +287,12 @@ impl StreamState {
         !self.phase_reads()
     }
 
+    /// Whether the protocol was told to pause writing, and not yet to resume.
+    #[must_use]
+    pub fn told_paused(&self) -> bool {
+        self.gate.told_full()
+    }
+
     /// Whether the protocol will be given what arrives.
     #[inline]
     #[must_use]

@@ -131,6 +131,13 @@ pub trait Transport: ReadTransport + WriteTransport {
     /// Does nothing and gives `None` once the connection is lost.
     fn replace_protocol(&self, protocol: StreamProtocol, leftover: &[u8])
     -> Option<StreamProtocol>;
+
+    /// Puts a protocol in place that stands in for the present one and passes its callbacks on, or gives the place back.
+    /// What was told about the write buffer counts for both, so neither hears it again; a transport that does not
+    /// implement this tells it again.
+    fn interpose(&self, protocol: StreamProtocol) -> Option<StreamProtocol> {
+        self.replace_protocol(protocol, &[])
+    }
 }
 
 /// A transport of datagrams.

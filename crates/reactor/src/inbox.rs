@@ -56,7 +56,9 @@ impl<T> Inbox<T> {
             self.len.store(items.len(), Ordering::Relaxed);
         }
         fence(Ordering::SeqCst);
-        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed) {
+        let asleep = self.asleep.load(Ordering::Relaxed);
+        let claimed = || self.asleep.compare_exchange(true, false, Ordering::Relaxed, Ordering::Relaxed);
+        if asleep && claimed().is_ok() {
             Pushed::WakeIt
         } else {
             Pushed::Seen

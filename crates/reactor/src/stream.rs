@@ -4,7 +4,7 @@ use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::{SocketAddr, SocketAddrV4};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use wharf_core::driver::{self, IoAccess, Owner, Readiness, StreamIo, StreamOptions};
@@ -253,40 +253,36 @@ impl<S> Drop for Polled<S> {
 /// It is a view: options may be read and set through it, while closing, blocking mode and reading stay with the
 /// transport.
 #[derive(Clone)]
-pub struct SocketView(Rc<dyn Borrowable>);
+pub struct SocketView(Rc<dyn Duplicate>);
 
 impl SocketView {
-    /// Lends the descriptor to `look`; `None` once it has been closed.
+    /// Lends a duplicate of the descriptor to `look`, so that the transport can be used meanwhile; `None` once it has
+    /// been closed, or when the system has no descriptor left.
     pub fn with<R>(&self, look: impl FnOnce(BorrowedFd<'_>) -> R) -> Option<R> {
-        let mut look = Some(look);
-        let mut result = None;
-        self.0.lend(&mut |fd| {
-            if let Some(look) = look.take() {
-                result = Some(look(fd));
-            }
-        });
-        result
+        let duplicate = self.0.duplicate()?;
+        Some(look(duplicate.as_fd()))
     }
 }
 
 impl fmt::Debug for SocketView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("SocketView").field(&self.with(|fd| format!("{fd:?}"))).finish()
+        f.debug_struct("SocketView").finish_non_exhaustive()
     }
 }
 
-trait Borrowable {
-    fn lend(&self, look: &mut dyn FnMut(BorrowedFd<'_>));
+trait Duplicate {
+    fn duplicate(&self) -> Option<OwnedFd>;
 }
 
 struct View<S: StreamSocket>(Rc<dyn IoAccess<Polled<S>>>);
 
-impl<S: StreamSocket> Borrowable for View<S> {
-    fn lend(&self, look: &mut dyn FnMut(BorrowedFd<'_>)) {
+impl<S: StreamSocket> Duplicate for View<S> {
+    fn duplicate(&self) -> Option<OwnedFd> {
+        let mut duplicate = None;
         self.0.with_io(&mut |io| {
-            if let Some(socket) = &io.socket {
-                look(socket.as_fd());
-            }
+            duplicate =
+                io.socket.as_ref().and_then(|socket| socket.as_fd().try_clone_to_owned().ok());
         });
+        duplicate
     }
 }

@@ -2,17 +2,21 @@
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
+use std::future::{Future, poll_fn};
 use std::io::{self, Seek, SeekFrom};
 use std::ops::{Bound, RangeBounds};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
-use std::rc::Rc;
+use std::pin::{Pin, pin};
+use std::rc::{Rc, Weak};
+use std::task::Poll;
 
 use bytes::Bytes;
 use wharf_core::driver::Outflow;
-use wharf_core::{Flow, KeepOpen, Lost, Protocol, StreamProtocol, TransportRef};
+use wharf_core::extra::WritingPaused;
+use wharf_core::{Flow, IntoProtocol, KeepOpen, Lost, Protocol, StreamProtocol, TransportRef};
 use wharf_reactor::stream::Polled;
-use wharf_reactor::{LoopHandle, OneshotSender, oneshot};
+use wharf_reactor::{LoopHandle, OneshotReceiver, OneshotSender, oneshot};
 
 use crate::socket::{NativeStream, Socket};
 
@@ -23,7 +27,8 @@ const CHUNK: usize = 64 * 1024;
 /// gives how many bytes that was; fewer than asked for when the file ends before.
 ///
 /// On a plain socket the system copies the file itself; on any other transport, and for what is not a regular file, it
-/// is read on the loop's threads and written with flow control.
+/// is read on the loop's threads and written with flow control. What the protocol writes during such a copy goes out
+/// between two pieces of it, and a read that does not return, of an idle pipe, keeps its thread until it does.
 /// Reading goes on meanwhile.
 /// The file's position is set behind the last byte that went out, on success and on error.
 /// Dropping the future stops the sending; what went out stays out.
@@ -173,9 +178,21 @@ impl Outflow<Polled<Socket>> for FileOutflow {
     }
 }
 
+/// One `sendfile`, without the signal that it raises where `send` has a flag against it.
 #[cfg(target_os = "linux")]
 fn send_some(socket: &Socket, file: &File, offset: &mut i64, count: usize) -> io::Result<usize> {
-    Ok(nix::sys::sendfile::sendfile64(socket.as_fd(), file.as_fd(), Some(offset), count)?)
+    use nix::errno::Errno;
+    use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+    let mut pipe = SigSet::empty();
+    pipe.add(Signal::SIGPIPE);
+    let before = pipe.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+    let sent = nix::sys::sendfile::sendfile64(socket.as_fd(), file.as_fd(), Some(offset), count);
+    if sent == Err(Errno::EPIPE) {
+        // It is pending in this thread, so this takes it away and does not wait.
+        pipe.wait()?;
+    }
+    before.thread_set_mask()?;
+    Ok(sent?)
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -183,9 +200,27 @@ fn send_some(_: &Socket, _: &File, _: &mut i64, _: usize) -> io::Result<usize> {
     Err(nix::errno::Errno::ENOSYS.into())
 }
 
-/// Whether `sendfile` complains of the file and not of the socket.
+/// Whether `sendfile` complains of the file: of anything but what a socket can suffer from.
 fn is_of_the_file(error: &io::Error) -> bool {
-    is_unsupported(error) || error.raw_os_error() == Some(nix::errno::Errno::EIO as i32)
+    use nix::errno::Errno;
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    !matches!(
+        errno,
+        Some(
+            Errno::EAGAIN
+                | Errno::EINTR
+                | Errno::EPIPE
+                | Errno::ECONNRESET
+                | Errno::ECONNABORTED
+                | Errno::ENOTCONN
+                | Errno::ETIMEDOUT
+                | Errno::EHOSTUNREACH
+                | Errno::ENETUNREACH
+                | Errno::ENETDOWN
+                | Errno::ENOBUFS
+                | Errno::ENOMEM
+        )
+    )
 }
 
 /// Reads the file on the loop's threads and writes it with flow control.
@@ -196,14 +231,14 @@ async fn copy(
     sent: &Position,
     length: u64,
 ) -> io::Result<()> {
-    let pump = Pump::install(transport)?;
+    let mut pump = Pump::install(transport)?;
     let mut remaining = length;
     while remaining > 0 {
-        pump.writable(transport).await?;
+        pump.writable().await?;
         let (source, offset) = (file.try_clone()?, sent.start + sent.sent.get());
         let wanted = usize::try_from(remaining).unwrap_or(usize::MAX).min(CHUNK);
-        let chunk = handle.spawn_blocking(move || read_chunk(&source, offset, wanted)).await;
-        let chunk = chunk.map_err(io::Error::other)??;
+        let read = handle.spawn_blocking(move || read_chunk(&source, offset, wanted));
+        let chunk = pump.unless_gone(read).await?.map_err(io::Error::other)??;
         if chunk.is_empty() {
             break;
         }
@@ -232,17 +267,21 @@ fn read_chunk(file: &File, offset: u64, wanted: usize) -> io::Result<Vec<u8>> {
     Ok(chunk)
 }
 
-/// Stands in for the protocol while a file is copied: passes on what is received, and keeps flow control to itself.
+/// Stands in for the protocol while a file is copied: passes on what is received, and keeps the flow control of the copy
+/// to itself.
 struct Pump {
-    shared: Rc<RefCell<PumpProtocol>>,
     transport: TransportRef,
+    protocol: Weak<RefCell<PumpProtocol>>,
+    /// Ends when the transport has let go of the pump's protocol: the loss, or another protocol in its place.
+    gone: OneshotReceiver<()>,
 }
 
 struct PumpProtocol {
     inner: StreamProtocol,
-    paused: bool,
-    lost: bool,
+    /// Whether the inner protocol was told to pause, and not yet to resume.
+    inner_paused: bool,
     waiting: Option<OneshotSender<()>>,
+    _gone: OneshotSender<()>,
 }
 
 impl Pump {
@@ -250,43 +289,69 @@ impl Pump {
         let Some(inner) = transport.protocol() else {
             return Err(io::ErrorKind::NotConnected.into());
         };
-        let paused = transport.write(b"") == Flow::Full;
-        let protocol = PumpProtocol { inner, paused, lost: false, waiting: None };
-        let (shared, _) = transport.set_protocol(protocol, b"");
-        Ok(Self { shared, transport: transport.clone() })
+        if inner.type_name() == std::any::type_name::<PumpProtocol>() {
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, "another file is being sent"));
+        }
+        let inner_paused = transport.extra::<WritingPaused>().is_some();
+        let (sender, gone) = oneshot();
+        let (shared, protocol) =
+            PumpProtocol { inner, inner_paused, waiting: None, _gone: sender }.share();
+        transport.interpose(protocol);
+        Ok(Self { transport: transport.clone(), protocol: Rc::downgrade(&shared), gone })
     }
 
     /// Waits until the write buffer has room.
-    async fn writable(&self, transport: &TransportRef) -> io::Result<()> {
-        loop {
-            if self.shared.borrow().lost || transport.is_closing() {
-                return Err(io::ErrorKind::ConnectionAborted.into());
-            }
-            if transport.write(b"") != Flow::Full {
-                return Ok(());
-            }
+    async fn writable(&mut self) -> io::Result<()> {
+        while self.transport.write(b"") == Flow::Full {
             let (sender, receiver) = oneshot();
-            self.shared.borrow_mut().waiting = Some(sender);
-            receiver.await;
+            let Some(protocol) = self.protocol.upgrade() else { return Err(self.end()) };
+            protocol.borrow_mut().waiting = Some(sender);
+            drop(protocol);
+            self.unless_gone(receiver).await?;
         }
+        if self.transport.is_closing() { Err(self.end()) } else { Ok(()) }
+    }
+
+    /// What `future` gives, unless the pump loses its place first.
+    async fn unless_gone<F: Future>(&mut self, future: F) -> io::Result<F::Output> {
+        let mut future = pin!(future);
+        let outcome = poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => Pin::new(&mut self.gone).poll(cx).map(|_| None),
+        })
+        .await;
+        outcome.ok_or_else(|| self.end())
+    }
+
+    fn end(&self) -> io::Error {
+        if self.transport.is_closing() {
+            return io::ErrorKind::ConnectionAborted.into();
+        }
+        io::Error::other("the protocol was switched while a file was being copied")
     }
 }
 
 impl Drop for Pump {
     fn drop(&mut self) {
         // The real protocol back, unless another has taken the pump's place.
-        let mine = StreamProtocol::from_shared(&self.shared);
+        let Some(protocol) = self.protocol.upgrade() else { return };
+        let mine = StreamProtocol::from_shared(&protocol);
         if self.transport.protocol().is_some_and(|current| current == mine) {
-            let inner = self.shared.borrow().inner.clone();
-            self.transport.set_protocol(inner, b"");
-        }
-    }
-}
-
-impl PumpProtocol {
-    fn wake(&mut self) {
-        if let Some(sender) = self.waiting.take() {
-            let _ = sender.send(());
+            let (inner, paused) = (protocol.borrow().inner.clone(), protocol.borrow().inner_paused);
+            if paused {
+                // It goes on waiting for the resume that it was promised.
+                self.transport.interpose(inner.clone());
+                if self.transport.extra::<WritingPaused>().is_none()
+                    && self.transport.write(b"") == Flow::Open
+                {
+                    // A transport that has forgotten it, and has room: nobody else will say so.
+                    let transport = self.transport.clone();
+                    let resume = move || inner.resume_writing(&transport);
+                    self.transport.scheduler().call_soon(Box::new(resume));
+                }
+            } else {
+                self.transport.replace_protocol(inner, b"");
+            }
         }
     }
 }
@@ -305,18 +370,16 @@ impl Protocol for PumpProtocol {
         self.inner.eof_received(transport)
     }
 
-    fn pause_writing(&mut self, _: &TransportRef) {
-        self.paused = true;
-    }
-
-    fn resume_writing(&mut self, _: &TransportRef) {
-        self.paused = false;
-        self.wake();
+    fn resume_writing(&mut self, transport: &TransportRef) {
+        if std::mem::take(&mut self.inner_paused) {
+            self.inner.resume_writing(transport);
+        }
+        if let Some(sender) = self.waiting.take() {
+            let _ = sender.send(());
+        }
     }
 
     fn connection_lost(&mut self, transport: &TransportRef, why: &Lost) {
-        self.lost = true;
         self.inner.connection_lost(transport, why);
-        self.wake();
     }
 }

@@ -11,7 +11,7 @@ use super::StreamDriver;
 use super::contract::{Host, IoAccess, Outflow, StreamIo, Traffic};
 use super::inner::is_transient;
 use crate::buffer::{MAX_SLICES, WriteQueue};
-use crate::extra::Request;
+use crate::extra::{Request, WritingPaused};
 use crate::flow::{Flow, Limits};
 use crate::lost::Lost;
 use crate::schedule::{Scheduler, Settle};
@@ -34,6 +34,9 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     ) -> Flow {
         let mut inner = self.inner.borrow_mut();
         let inner = &mut *inner;
+        if len == 0 {
+            return inner.state.answer_write();
+        }
         if !inner.state.admits_write(&inner.options.limits) {
             if inner.state.phase() == Phase::Closed {
                 self.settle_soon();
@@ -136,7 +139,9 @@ impl<I: StreamIo, H: Host> BaseTransport for StreamDriver<I, H> {
     fn provide(&self, request: &mut Request<'_>) {
         let access =
             || self.me.upgrade().expect("a driver that is asked is alive") as Rc<dyn IoAccess<I>>;
-        self.inner.borrow().io.provide(request, &access);
+        let inner = self.inner.borrow();
+        request.provide_some(|| inner.state.told_paused().then_some(WritingPaused));
+        inner.io.provide(request, &access);
     }
 
     fn scheduler(&self) -> Rc<dyn Scheduler> {
@@ -237,6 +242,14 @@ impl<I: StreamIo, H: Host> Transport for StreamDriver<I, H> {
             inner.rare().leftover = Bytes::from([leftover, &older[..]].concat());
         }
         self.settle_soon();
+        inner.protocol.replace(protocol)
+    }
+
+    fn interpose(&self, protocol: StreamProtocol) -> Option<StreamProtocol> {
+        let mut inner = self.inner.borrow_mut();
+        if inner.state.phase() == Phase::Lost {
+            return None;
+        }
         inner.protocol.replace(protocol)
     }
 }
