@@ -1,0 +1,97 @@
+//! The examples and their scripts: one entry each, to be read as a conversation.
+
+use super::script::Act::{Ended, Exits, Expect, Finish, Send};
+use super::script::Example;
+use super::script::Peer::{self, Client, Upstream};
+
+const ANY_PORT: &str = "127.0.0.1:0";
+const LISTENS: &str = "listening on 127.0.0.1:";
+
+const ONE: Peer = Client(1);
+const ANN: Peer = Client(2);
+const BEN: Peer = Client(3);
+const SERVER: Peer = Upstream(1);
+
+pub(super) const EXAMPLES: &[Example] = &[
+    Example {
+        program: "tcp_echo_server",
+        args: &[ANY_PORT],
+        script: &[Send(ONE, "Hello World!"), Expect(ONE, "Hello World!"), Ended(ONE)],
+        prints: &[LISTENS, "Connection from 127.0.0.1:", "Echo: \"Hello World!\""],
+    },
+    Example {
+        program: "tcp_echo_client",
+        args: &["{upstream}"],
+        script: &[
+            Expect(SERVER, "Hello World!"),
+            Send(SERVER, "Hello World!"),
+            Finish(SERVER),
+            Ended(SERVER),
+            Exits,
+        ],
+        prints: &["Data sent: \"Hello World!\"", "Data received: \"Hello World!\"", "is over: "],
+    },
+    Example {
+        program: "buffered_echo",
+        args: &[ANY_PORT],
+        script: &[Send(ONE, "one"), Expect(ONE, "one"), Finish(ONE), Ended(ONE)],
+        prints: &[LISTENS],
+    },
+    Example {
+        program: "unix_echo",
+        args: &["{path}"],
+        script: &[Send(ONE, "one"), Expect(ONE, "one"), Finish(ONE), Ended(ONE)],
+        prints: &["listening on /"],
+    },
+    Example {
+        program: "existing_socket",
+        args: &[],
+        script: &[Exits],
+        prints: &["Received: abc\n"],
+    },
+    Example {
+        program: "chat",
+        args: &[ANY_PORT],
+        script: &[
+            Expect(ANN, "* your name?\n"),
+            Send(ANN, "Ann\n"),
+            Expect(ANN, "* welcome, Ann; here: 1\n"),
+            Expect(BEN, "* your name?\n"),
+            Send(BEN, "Ben\nhello"),
+            Expect(BEN, "* welcome, Ben; here: 2\n"),
+            Expect(ANN, "* Ben has come\n"),
+            // The rest of a line may come later.
+            Send(BEN, ", Ann\n"),
+            Expect(ANN, "Ben: hello, Ann\n"),
+            Send(ANN, "bye\n"),
+            Finish(ANN),
+            Expect(BEN, "Ann: bye\n* Ann has left\n"),
+            Ended(ANN),
+        ],
+        prints: &[LISTENS, "Ann has left: "],
+    },
+    Example {
+        program: "proxy",
+        args: &[ANY_PORT, "{upstream}"],
+        script: &[
+            Send(ONE, "ping"),
+            Expect(SERVER, "ping"),
+            Send(SERVER, "pong"),
+            Expect(ONE, "pong"),
+            // One direction ends, the other goes on.
+            Finish(ONE),
+            Ended(SERVER),
+            Send(SERVER, "last words"),
+            Expect(ONE, "last words"),
+            Finish(SERVER),
+            Ended(ONE),
+        ],
+        prints: &[LISTENS],
+    },
+    Example {
+        program: "idle_timeout",
+        args: &[ANY_PORT, "1"],
+        script: &[Send(ONE, "one"), Expect(ONE, "one"), Expect(ONE, "* bye\n"), Ended(ONE)],
+        prints: &[LISTENS, "was silent for 1s"],
+    },
+];

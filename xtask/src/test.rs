@@ -1,0 +1,39 @@
+//! Run all tests: once, again over the portable wait, each feature alone, then tidy.
+//!
+//! The steps are
+//!
+//! 1. `cargo test` over the workspace's default members, doctests included;
+//! 2. the tests of the loop and of what stands on it once more with `WHARF_POLL=portable`,
+//!    so that the waiting path of other platforms is tested on this one;
+//! 3. `cargo check` of the facade with each of its features alone;
+//! 4. `cargo xtask tidy`.
+
+use lexopt::Parser;
+use xshell::cmd;
+
+use crate::project::Project;
+use crate::step::{Outcome, step};
+use crate::{Result, cli, tidy};
+
+pub(crate) fn run(project: &Project, args: Parser) -> Result<Outcome> {
+    cli::nothing_more(args)?;
+    let sh = &project.sh;
+    step("all tests", || cmd!(sh, "cargo test --locked --no-fail-fast").run())?;
+    step("tests over the portable wait", || {
+        let test = cmd!(
+            sh,
+            "cargo test --locked --no-fail-fast --tests -p wharf-reactor -p wharf-tcp -p wharf"
+        );
+        test.env("WHARF_POLL", "portable").run()
+    })?;
+    step("each feature alone", || {
+        for feature in &project.metadata.package("wharf")?.features {
+            cmd!(sh, "cargo check --locked -p wharf --no-default-features --features {feature}")
+                .run()?;
+        }
+        cmd!(sh, "cargo check --locked -p wharf --no-default-features")
+            .run()
+            .map_err(crate::Error::from)
+    })?;
+    step("tidy", || tidy::check(project))
+}
