@@ -13,8 +13,7 @@ use wharf::reactor::stream::SocketView;
 use wharf::{Flow, Limits, Remote, TransportRef, tcp};
 
 use crate::support::{
-    Bench, Call, ENDING, Log, METHODS, Over, Peer, Plain, Seen, Stubborn, over_each, poke,
-    poll,
+    Bench, Call, ENDING, Log, METHODS, Over, Peer, Plain, Seen, Stubborn, over_each, poke, poll,
 };
 
 over_each!(bt_01_the_factory_is_called_once on tcp, unix: "memory takes a protocol, not a factory");
@@ -213,7 +212,11 @@ fn bt_09_a_reused_descriptor_meets_nothing_of_its_former_life(bench: &mut Bench)
         // Bytes and the end are on their way when the connection goes, and the next one takes its number.
         peer.send(b"stale");
         peer.close();
-        if round % 2 == 0 { transport.abort() } else { transport.close() };
+        if round % 2 == 0 {
+            transport.abort()
+        } else {
+            transport.close()
+        };
         bench.turn();
         assert_eq!(log.story()[..2], ["made", "data x"]);
         assert!(log.is_lost());
@@ -364,11 +367,8 @@ fn bt_14_every_callback_may_call_every_method_of_every_transport(bench: &mut Ben
                 drop(transport.scheduler().call_later(std::time::Duration::ZERO, Box::new(|| {})));
             });
         }
-        let (transport, peer) = if buffered {
-            bench.open(log.buffered(16))
-        } else {
-            bench.open(log.plain())
-        };
+        let (transport, peer) =
+            if buffered { bench.open(log.buffered(16)) } else { bench.open(log.plain()) };
         peer.send(b"x");
         bench.run_until(|| log.has(Call::Data));
         transport.set_write_buffer_limits(Limits::high(0));
@@ -400,7 +400,9 @@ fn bt_15_no_transport_method_calls_the_protocol(bench: &mut Bench) {
     type State = fn(&mut Bench, &TransportRef, &Peer);
     let states: [(&str, State); 6] = [
         ("idle", |_, _, _| {}),
-        ("over its mark", |_, transport, _| drop(transport.write(&[0; 1_000_000]) == Flow::Full)),
+        ("over its mark", |_, transport, _| {
+            transport.write(&[0; 1_000_000]);
+        }),
         ("paused, with bytes waiting", |bench, transport, peer| {
             transport.pause_reading();
             peer.send(b"waiting");
@@ -480,7 +482,7 @@ fn bt_17_the_loop_owns_the_connection(bench: &mut Bench) {
     assert_eq!(log.story(), ["made", "data still there", "eof", "lost eof"]);
 
     let (log, transport, peer) = bench.connect();
-    let handles = vec![transport.clone(), transport.clone()];
+    let handles = [transport.clone(), transport.clone()];
     transport.close();
     bench.run_until(|| log.is_lost());
     assert_eq!(peer.seen(), Seen::Eof, "the descriptor waits for its handles");

@@ -58,7 +58,10 @@ fn bp_05_the_end_may_follow_a_get_buffer(bench: &mut Bench) {
     assert_eq!(log.count(Call::Data), 0);
 }
 
-over_each!(bp_06_a_read_that_would_block_tells_nothing_more on unix: "the failing socket is a Unix one");
+over_each!(
+    bp_06_a_read_that_would_block_tells_nothing_more
+    on unix: "the failing socket is a Unix one"
+);
 fn bp_06_a_read_that_would_block_tells_nothing_more(bench: &mut Bench) {
     let log = bench.log();
     let (_transport, peer, script) = Stubborn::open(bench, log.buffered(100));

@@ -9,7 +9,11 @@ fn e_01_eof_comes_once_and_after_all_data(bench: &mut Bench) {
     for close in [false, true] {
         let (log, _transport, peer) = bench.connect_buffered(3);
         peer.send(b"0123456789");
-        if close { peer.close() } else { peer.shutdown() };
+        if close {
+            peer.close()
+        } else {
+            peer.shutdown()
+        };
         bench.run_until(|| log.is_lost());
         assert_eq!(log.story(), ["made", "data 0123456789", "eof", "lost eof"]);
     }
@@ -119,7 +123,10 @@ fn e_06_both_halves_shut_is_the_end(bench: &mut Bench) {
         peer.read();
         theirs_first.is_lost()
     });
-    assert_eq!((peer.read(), theirs_first.story().join(", ")), (total, "made, eof, lost eof".into()));
+    assert_eq!(
+        (peer.read(), theirs_first.story().join(", ")),
+        (total, "made, eof, lost eof".into())
+    );
 
     let (ours_first, transport, peer) = bench.connect();
     ours_first.keep_open();

@@ -34,7 +34,8 @@ fn i_01_a_stream_knows_its_addresses_and_nothing_it_was_not_told(bench: &mut Ben
 
 over_each!(i_02_the_addresses_stay_readable_after_the_loss);
 fn i_02_the_addresses_stay_readable_after_the_loss(bench: &mut Bench) {
-    let ends: [fn(&TransportRef); 2] = [|transport| transport.close(), |transport| transport.abort()];
+    let ends: [fn(&TransportRef); 2] =
+        [|transport| transport.close(), |transport| transport.abort()];
     for asked_before in [false, true] {
         for end in ends {
             let (log, transport, peer) = bench.connect();
@@ -76,7 +77,10 @@ fn i_03_an_accepted_peer_is_known_though_it_is_gone(bench: &mut Bench) {
     server.close();
 }
 
-over_each!(i_04_an_address_that_cannot_be_had_is_absent on unix: "the nameless socket is a Unix one");
+over_each!(
+    i_04_an_address_that_cannot_be_had_is_absent
+    on unix: "the nameless socket is a Unix one"
+);
 fn i_04_an_address_that_cannot_be_had_is_absent(bench: &mut Bench) {
     let log = bench.log();
     let (transport, _peer, _script) = Stubborn::open(bench, log.plain());
@@ -113,7 +117,10 @@ fn i_05_the_view_may_be_used_beside_the_transport(bench: &mut Bench) {
     assert!(!log.is_lost());
 }
 
-over_each!(i_06_the_descriptor_of_a_transport_cannot_be_watched on unix: "the shared socket is a Unix one");
+over_each!(
+    i_06_the_descriptor_of_a_transport_cannot_be_watched
+    on unix: "the shared socket is a Unix one"
+);
 fn i_06_the_descriptor_of_a_transport_cannot_be_watched(bench: &mut Bench) {
     let log = bench.log();
     let (ours, theirs) = UnixStream::pair().unwrap();
@@ -129,7 +136,10 @@ fn i_06_the_descriptor_of_a_transport_cannot_be_watched(bench: &mut Bench) {
     assert_eq!(log.story(), ["made", "data x"], "the transport is untouched");
 }
 
-over_each!(i_07_a_unix_client_has_no_name_and_knows_its_servers_path on unix: "it is about Unix names");
+over_each!(
+    i_07_a_unix_client_has_no_name_and_knows_its_servers_path
+    on unix: "it is about Unix names"
+);
 fn i_07_a_unix_client_has_no_name_and_knows_its_servers_path(bench: &mut Bench) {
     let folder = Folder::new();
     let path = folder.join("server");

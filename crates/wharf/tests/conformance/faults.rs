@@ -72,7 +72,10 @@ fn x_04_a_panic_in_connection_lost_closes_all_the_same(bench: &mut Bench) {
     assert_eq!(bench.failed_callbacks(), ["connection_lost"]);
 }
 
-over_each!(x_04_a_server_counts_a_connection_out_whose_loss_panicked on tcp: "it is about a server");
+over_each!(
+    x_04_a_server_counts_a_connection_out_whose_loss_panicked
+    on tcp: "it is about a server"
+);
 fn x_04_a_server_counts_a_connection_out_whose_loss_panicked(bench: &mut Bench) {
     bench.contain_faults();
     let log = bench.log();
@@ -227,7 +230,10 @@ fn x_10_a_factory_that_panics_fails_the_connect_and_leaks_nothing(bench: &mut Be
     bench.run_until(|| log.has(Call::Data));
 }
 
-over_each!(x_11_a_factory_that_panics_on_accept_costs_that_client_only on tcp: "it is about a server");
+over_each!(
+    x_11_a_factory_that_panics_on_accept_costs_that_client_only
+    on tcp: "it is about a server"
+);
 fn x_11_a_factory_that_panics_on_accept_costs_that_client_only(bench: &mut Bench) {
     bench.contain_faults();
     let log = bench.log();
@@ -268,7 +274,10 @@ fn x_12_a_fault_report_that_panics_is_contained(bench: &mut Bench) {
     }
 }
 
-over_each!(x_13_what_becomes_of_a_panic_is_chosen_once_for_the_loop on tcp, unix: "memory has no policy");
+over_each!(
+    x_13_what_becomes_of_a_panic_is_chosen_once_for_the_loop
+    on tcp, unix: "memory has no policy"
+);
 fn x_13_what_becomes_of_a_panic_is_chosen_once_for_the_loop(bench: &mut Bench) {
     let policies: [(&str, FaultPolicy); 3] = [
         ("contain", FaultPolicy::Contain),

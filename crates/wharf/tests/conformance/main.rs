@@ -3,18 +3,18 @@
 mod support;
 
 mod base;
+mod buffered;
+mod closing;
+mod eof;
+mod errors;
+mod extra_info;
+mod faults;
+mod half_close;
+mod peers;
 mod reading;
+mod switching;
 mod watermarks;
 mod writing;
-mod half_close;
-mod closing;
-mod errors;
-mod eof;
-mod switching;
-mod faults;
-mod extra_info;
-mod buffered;
-mod peers;
 
 mod connecting;
 mod event_loop;

@@ -253,7 +253,11 @@ fn r_13_nothing_is_delivered_after_close_or_abort(bench: &mut Bench) {
         let (log, transport, peer) = bench.connect();
         peer.send(b"in the kernel");
         peer.shutdown();
-        if abort { transport.abort() } else { transport.close() };
+        if abort {
+            transport.abort()
+        } else {
+            transport.close()
+        };
         bench.run_until(|| log.is_lost());
         assert_eq!(log.story(), ["made", end]);
     }
@@ -264,7 +268,11 @@ fn r_13_nothing_more_is_delivered_after_close_or_abort_inside_data_received(benc
     for (abort, end) in [(false, "lost closed"), (true, "lost aborted")] {
         let (log, _transport, peer) = bench.connect_buffered(1);
         log.on(Call::Data, move |transport| {
-            if abort { transport.abort() } else { transport.close() };
+            if abort {
+                transport.abort()
+            } else {
+                transport.close()
+            };
         });
         peer.send(b"123");
         peer.shutdown();

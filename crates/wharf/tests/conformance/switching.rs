@@ -62,7 +62,8 @@ fn p_01_a_chain_of_switches_loses_nothing(bench: &mut Bench) {
     // Each protocol takes one byte and hands on the rest.
     let story = Rc::new(RefCell::new(String::new()));
     let log = bench.log().switched();
-    let (_transport, peer) = bench.open(Taker { place: 0, story: Rc::clone(&story), rest: log.clone() });
+    let (_transport, peer) =
+        bench.open(Taker { place: 0, story: Rc::clone(&story), rest: log.clone() });
     peer.send(b"abcdefgh");
     bench.run_until(|| log.has(Call::Data));
     assert_eq!(*story.borrow(), "0a1b2c3d");
@@ -95,11 +96,17 @@ fn p_02_a_switch_is_no_birth_and_no_loss(bench: &mut Bench) {
     let (_, previous) = transport.set_protocol(second.plain(), b"");
     bench.settle();
     assert_eq!((first.story(), second.story()), (vec!["made".to_owned()], vec![]));
-    assert_eq!(previous.map(|old| old.type_name()), Some(std::any::type_name::<crate::support::Plain>()));
+    assert_eq!(
+        previous.map(|old| old.type_name()),
+        Some(std::any::type_name::<crate::support::Plain>())
+    );
     assert_eq!(first.protocols(), 0, "the transport has let go of the old one");
     transport.close();
     bench.run_until(|| second.is_lost());
-    assert_eq!((first.story(), second.story().join(", ")), (vec!["made".to_owned()], "lost closed".into()));
+    assert_eq!(
+        (first.story(), second.story().join(", ")),
+        (vec!["made".to_owned()], "lost closed".into())
+    );
 }
 
 over_each!(p_03_plain_to_buffered_and_back);

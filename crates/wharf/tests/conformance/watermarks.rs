@@ -345,7 +345,8 @@ fn w_31_a_paused_writer_is_resumed_while_a_close_drains(bench: &mut Bench) {
 
 over_each!(w_32_a_paused_writer_is_not_resumed_by_an_abort_or_an_error);
 fn w_32_a_paused_writer_is_not_resumed_by_an_abort_or_an_error(bench: &mut Bench) {
-    let ends: [(&str, fn(&TransportRef, &Peer)); 4] = [
+    type End = fn(&TransportRef, &Peer);
+    let ends: [(&str, End); 4] = [
         ("aborted", |transport, _| transport.abort()),
         ("failed", |transport, _| transport.fail("mine".into())),
         ("io", |transport, peer| peer.reset(transport)),

@@ -6,9 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::ops::RangeBounds;
 use std::os::unix::net::UnixStream;
 
-use socket2::SockRef;
 use wharf::memory::ManualClock;
-use wharf::reactor::stream::SocketView;
 use wharf::{JoinHandle, TransportRef, tcp};
 
 use super::veil::veil;
@@ -24,7 +22,7 @@ pub(crate) enum Way {
     Copied,
 }
 
-/// One end of a connection whose system takes little at a time, its peer, and a folder for files.
+/// One end of a connection, its peer, and a folder for files.
 pub(crate) struct Ground {
     pub(crate) way: Way,
     pub(crate) clock: ManualClock,
@@ -72,8 +70,6 @@ impl Ground {
             let transport = ev.finish(adopting).unwrap().0;
             (transport, Peer::of(listener.accept().unwrap().0))
         };
-        let view = transport.extra::<SocketView>().unwrap();
-        view.with(|fd| SockRef::from(&fd).set_send_buffer_size(32 * 1024).unwrap());
         let transport = match way {
             Way::Native => transport,
             Way::Copied => veil(&transport),
@@ -143,5 +139,6 @@ pub(crate) fn position(mut file: &File) -> u64 {
 
 /// More than a connection whose peer does not read can take.
 pub(crate) fn large() -> Vec<u8> {
-    pattern(16 * 1024 * 1024)
+    // The period of the pattern, so that a repetition goes on where it began.
+    pattern(251 * 256).repeat(256)
 }

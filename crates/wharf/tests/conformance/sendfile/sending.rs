@@ -11,7 +11,7 @@ use crate::support::pattern;
 #[test]
 fn sf_01_a_file_goes_out_after_what_was_written_before_and_before_what_is_written_after() {
     each_way(|mut ground| {
-        let (before, contents) = (pattern(3 * 1024 * 1024), large());
+        let (before, contents) = (large(), large());
         let file = ground.file(&contents);
         ground.transport.write(&before);
         ground.ev.turn();

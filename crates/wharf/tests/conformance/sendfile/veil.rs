@@ -1,12 +1,12 @@
-//! [`veil`]: a transport of somebody else's making, which passes everything on and has no facts to tell, so that a file
-//! cannot find the socket below it.
+//! [`veil`]: a transport of somebody else's making, which passes everything on but the socket below it, so that a file
+//! cannot find it.
 
 use std::error::Error;
 use std::io::IoSlice;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use wharf::extra::Request;
+use wharf::extra::{LocalAddr, PeerAddr, Request, WritingPaused};
 use wharf::{
     BaseTransport, Flow, Limits, ReadTransport, Scheduler, StreamProtocol, Transport, TransportId,
     TransportRef, WriteTransport,
@@ -40,7 +40,12 @@ impl BaseTransport for Veil {
         self.0.is_closing()
     }
 
-    fn provide(&self, _: &mut Request<'_>) {}
+    fn provide(&self, request: &mut Request<'_>) {
+        request
+            .provide_some(|| self.0.extra::<LocalAddr>())
+            .provide_some(|| self.0.extra::<PeerAddr>())
+            .provide_some(|| self.0.extra::<WritingPaused>());
+    }
 
     fn scheduler(&self) -> Rc<dyn Scheduler> {
         self.0.scheduler()
@@ -106,5 +111,9 @@ impl Transport for Veil {
         leftover: &[u8],
     ) -> Option<StreamProtocol> {
         self.0.replace_protocol(protocol, leftover)
+    }
+
+    fn interpose(&self, protocol: StreamProtocol) -> Option<StreamProtocol> {
+        self.0.interpose(protocol)
     }
 }

@@ -140,6 +140,9 @@ fn sv_13_the_listeners_can_be_waited_for_alone() {
     assert_eq!(server.connections(), 1);
 }
 
+/// More than the system takes of a connection whose peer does not read, and less than one write may be.
+const STALLED: usize = 15 * 1024 * 1024;
+
 /// Two clients of an echo server who read nothing, and what is still buffered for each.
 fn stalled(ev: &mut TestLoop) -> (Server, Story, Vec<Peer>) {
     let (server, story, first) = served(ev);
@@ -147,8 +150,7 @@ fn stalled(ev: &mut TestLoop) -> (Server, Story, Vec<Peer>) {
     ev.until(|| story.made() == 2);
     for place in 0..2 {
         let transport = story.transport(place);
-        // More than the system takes of a connection whose peer does not read.
-        transport.write(&pattern(15 * 1024 * 1024));
+        transport.write(&pattern(STALLED));
         ev.until(|| transport.write_buffer_len() > 0);
     }
     (server, story, vec![first, second])
@@ -163,7 +165,7 @@ fn sv_14_closing_the_clients_flushes_and_ends_each() {
     ev.quieten();
     assert_eq!((story.lost(), server.connections()), (0, 2), "nobody has read yet");
     ev.until(|| peers.iter_mut().all(|peer| peer.end() == Some(End::Eof)));
-    let sent = pattern(15 * 1024 * 1024);
+    let sent = pattern(STALLED);
     assert!(peers[0].received().ends_with(&sent) && peers[1].received() == sent);
     ev.until(|| story.count("lost closed") == 2);
     assert!(server.is_serving(), "new clients are still welcome");
@@ -177,7 +179,7 @@ fn sv_15_aborting_the_clients_ends_also_those_who_read_nothing() {
     ev.until(|| story.count("lost aborted") == 2);
     assert_eq!(server.connections(), 0);
     ev.until(|| peers.iter_mut().all(|peer| peer.end().is_some()));
-    assert!(peers.iter_mut().all(|peer| peer.received().len() < 15 * 1024 * 1024));
+    assert!(peers.iter_mut().all(|peer| peer.received().len() < STALLED));
 }
 
 #[test]

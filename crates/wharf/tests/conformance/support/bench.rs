@@ -284,7 +284,8 @@ impl Bench {
         panic!("there is always something to do, after {TURNS} turns");
     }
 
-    /// In how many of twenty turns there is something to do, once the kernel has come to rest: more than zero is a spin.
+    /// In how many of twenty turns there is something to do, once the kernel has come to rest: any number but zero is a
+    /// spin.
     #[track_caller]
     pub(crate) fn stirrings(&mut self) -> usize {
         self.settle_for(self.quiet());

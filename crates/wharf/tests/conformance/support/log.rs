@@ -100,8 +100,8 @@ impl Log {
         self.0.entries.borrow_mut().push(Entry::Note(text.into()));
     }
 
-    /// What was told and noted, in order. Bytes that came in several calls in a row are told as one, since the cuts mean
-    /// nothing; `get_buffer` is left out.
+    /// What was told and noted, in order. Bytes that came in several calls in a row are told as one, since the cuts
+    /// mean nothing; `get_buffer` is left out.
     pub(crate) fn story(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let mut data: Vec<u8> = Vec::new();

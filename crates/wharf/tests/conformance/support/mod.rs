@@ -24,7 +24,7 @@ pub(crate) mod stubborn;
 pub(crate) use bench::{Bench, Over, limits, loop_builder, new_loop, pattern, pattern_from, poll};
 pub(crate) use folder::Folder;
 pub(crate) use log::{Call, Log, Plain};
-pub(crate) use methods::{ENDING, METHODS, poke};
+pub(crate) use methods::{ENDING, METHODS, Method, poke};
 pub(crate) use over::over_each;
 pub(crate) use peer::Peer;
 pub(crate) use stubborn::Stubborn;
