@@ -1,0 +1,150 @@
+//! The cells of a bench: one kind of load at one setting, with the systems that take it.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+use wharf_benches::load::{Bound, Churn, Echo, Outcome, Probe, Sink, Source};
+use wharf_benches::request::REQUEST;
+
+use crate::arguments::{Arguments, Bench};
+use crate::systems::{self, System};
+
+/// One table.
+#[derive(Debug)]
+pub(crate) struct Cell {
+    pub(crate) work: Work,
+    pub(crate) systems: Vec<System>,
+}
+
+/// A kind of load at one setting.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Work {
+    Echo(Echo),
+    Chatty(Echo),
+    Churn(Churn),
+    Sink,
+    Source,
+}
+
+impl Work {
+    pub(crate) fn run(
+        &self,
+        server: SocketAddr,
+        warm_up: Bound,
+        bound: Bound,
+        probe: Probe<'_>,
+    ) -> io::Result<Outcome> {
+        match self {
+            Self::Echo(load) | Self::Chatty(load) => load.run(server, warm_up, bound, probe),
+            Self::Churn(load) => load.run(server, warm_up, bound, probe),
+            Self::Sink => Sink.run(server, warm_up, bound, probe),
+            Self::Source => Source.run(server, warm_up, bound, probe),
+        }
+    }
+
+    /// What one operation is called.
+    pub(crate) fn unit(&self) -> &'static str {
+        match self {
+            Self::Echo(_) => "message",
+            Self::Chatty(_) => "request",
+            Self::Churn(_) => "connection",
+            Self::Sink | Self::Source => "MiB",
+        }
+    }
+
+    /// MiB that one message has; nothing where that says nothing new.
+    pub(crate) fn mib(&self) -> Option<f64> {
+        match self {
+            Self::Echo(load) | Self::Chatty(load) => Some(load.size as f64 / (1024.0 * 1024.0)),
+            Self::Churn(_) | Self::Sink | Self::Source => None,
+        }
+    }
+
+    /// Whether latencies were recorded.
+    pub(crate) fn is_timed(&self) -> bool {
+        !matches!(self, Self::Sink | Self::Source)
+    }
+
+    /// Two fixed amounts of work for counting, the smaller the beginning of the greater.
+    pub(crate) fn amounts(&self) -> [u64; 2] {
+        match self {
+            Self::Echo(load) if load.size > 4096 => [200, 1200],
+            Self::Echo(_) | Self::Chatty(_) => [2000, 12_000],
+            Self::Churn(_) => [500, 2500],
+            Self::Sink | Self::Source => [64, 256],
+        }
+    }
+}
+
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, load) = match self {
+            Self::Echo(load) => ("echo", load),
+            Self::Chatty(load) => ("chatty", load),
+            Self::Churn(load) => return write!(f, "churn, {} at a time", load.connections),
+            Self::Sink => return write!(f, "bulk into a sink"),
+            Self::Source => return write!(f, "bulk out of a source, 1 KiB a write"),
+        };
+        write!(f, "{name}, {} x {} B, depth {}", load.connections, load.size, load.depth)
+    }
+}
+
+/// The cells that the arguments ask for.
+pub(crate) fn of(arguments: &Arguments) -> Vec<Cell> {
+    let counted = arguments.syscalls || arguments.instructions;
+    let with =
+        |work, systems: &[System]| Cell { work, systems: systems::present(systems, arguments) };
+    match arguments.bench {
+        Bench::Echo => {
+            let settings: &[(usize, usize, usize)] = if counted {
+                &[(16, 64, 1), (1, 64, 1)]
+            } else {
+                &[(64, 64, 1), (1, 64, 1), (64, 64, 16), (64, 16_384, 1), (8, 262_144, 1)]
+            };
+            echoes(arguments, settings).map(|load| with(Work::Echo(load), systems::ECHO)).collect()
+        }
+        Bench::Chatty => {
+            let settings: &[(usize, usize, usize)] =
+                if counted { &[(16, REQUEST, 1)] } else { &[(64, REQUEST, 1), (64, REQUEST, 16)] };
+            echoes(arguments, settings)
+                .map(|load| with(Work::Chatty(Echo { size: REQUEST, ..load }), systems::CHATTY))
+                .collect()
+        }
+        Bench::Churn => {
+            let at_a_time = if counted { 8 } else { 32 };
+            or(&arguments.connections, at_a_time)
+                .into_iter()
+                .map(|connections| with(Work::Churn(Churn { connections }), systems::CHURN))
+                .collect()
+        }
+        Bench::Bulk => vec![with(Work::Sink, systems::SINK), with(Work::Source, systems::SOURCE)],
+        Bench::Idle | Bench::Wakeup | Bench::Timers => Vec::new(),
+    }
+}
+
+/// The settings (connections, size, depth), or every combination of those given on the command line.
+fn echoes(arguments: &Arguments, settings: &[(usize, usize, usize)]) -> impl Iterator<Item = Echo> {
+    let mut chosen = settings.to_vec();
+    if !(arguments.connections.is_empty()
+        && arguments.sizes.is_empty()
+        && arguments.depths.is_empty())
+    {
+        let (connections, size, depth) = settings[0];
+        chosen.clear();
+        for &size in &or(&arguments.sizes, size) {
+            for &connections in &or(&arguments.connections, connections) {
+                chosen.extend(
+                    or(&arguments.depths, depth)
+                        .into_iter()
+                        .map(|depth| (connections, size, depth)),
+                );
+            }
+        }
+    }
+    chosen.into_iter().map(|(connections, size, depth)| Echo { connections, size, depth })
+}
+
+fn or(given: &[usize], otherwise: usize) -> Vec<usize> {
+    if given.is_empty() { vec![otherwise] } else { given.to_vec() }
+}

@@ -1,0 +1,65 @@
+//! The rows of the tables: which binary, in which mode, under which name; the first is the limit.
+
+use wharf_benches::child;
+use wharf_benches::mode::Mode;
+
+use crate::arguments::Arguments;
+
+/// A row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct System {
+    pub(crate) name: &'static str,
+    pub(crate) binary: &'static str,
+    pub(crate) mode: Mode,
+}
+
+const fn epoll(name: &'static str, mode: Mode) -> System {
+    System { name, binary: "server-epoll", mode }
+}
+
+const fn tokio(name: &'static str, mode: Mode) -> System {
+    System { name, binary: "server-tokio", mode }
+}
+
+const fn wharf(mode: Mode) -> System {
+    System { name: "wharf", binary: "server-wharf", mode }
+}
+
+pub(crate) const ECHO: &[System] =
+    &[epoll("epoll", Mode::Echo), tokio("tokio", Mode::Echo), wharf(Mode::Echo)];
+
+pub(crate) const CHATTY: &[System] = &[
+    epoll("epoll, one send", Mode::ChattyBuffered),
+    epoll("epoll, eight sends", Mode::Chatty),
+    tokio("tokio", Mode::Chatty),
+    tokio("tokio, BufWriter + flush", Mode::ChattyBuffered),
+    wharf(Mode::Chatty),
+];
+
+pub(crate) const CHURN: &[System] =
+    &[epoll("epoll", Mode::Churn), tokio("tokio", Mode::Churn), wharf(Mode::Churn)];
+
+pub(crate) const IDLE: &[System] = &[
+    epoll("epoll", Mode::Idle),
+    tokio("tokio", Mode::Idle),
+    tokio("tokio, lean by hand", Mode::IdleLean),
+    wharf(Mode::Idle),
+];
+
+pub(crate) const SINK: &[System] =
+    &[epoll("epoll", Mode::Sink), tokio("tokio", Mode::Sink), wharf(Mode::Sink)];
+
+pub(crate) const SOURCE: &[System] = &[
+    epoll("epoll, writev of 64", Mode::SourceBuffered),
+    epoll("epoll, send per chunk", Mode::Source),
+    tokio("tokio", Mode::Source),
+    tokio("tokio, BufWriter", Mode::SourceBuffered),
+    wharf(Mode::Source),
+];
+
+/// Those of `systems` that were built and that the user wants; the limit is always among them.
+pub(crate) fn present(systems: &[System], arguments: &Arguments) -> Vec<System> {
+    let wanted = |(at, system): &(usize, &System)| *at == 0 || arguments.wants(system.name);
+    let chosen = systems.iter().enumerate().filter(wanted).map(|(_, system)| *system);
+    chosen.filter(|system| child::exists(system.binary)).collect()
+}

@@ -1,0 +1,117 @@
+//! The comparisons that need no second process: cross-thread messages, timers, deferred calls.
+
+mod deferred;
+mod timers;
+mod wakeup;
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use wharf_benches::allocations;
+use wharf_benches::spread::{Figure, Spread};
+
+use crate::arguments::Arguments;
+use crate::bystanders::rounds;
+use crate::table::{self, row};
+
+/// One way of doing the work.
+struct Contender {
+    name: &'static str,
+    /// Does it and gives how long it took, preparation left out.
+    run: Box<dyn Fn() -> io::Result<Duration>>,
+}
+
+fn contender(name: &'static str, run: impl Fn() -> io::Result<Duration> + 'static) -> Contender {
+    Contender { name, run: Box::new(run) }
+}
+
+/// What one operation cost.
+struct Cost {
+    nanoseconds: f64,
+    allocations: f64,
+}
+
+impl Contender {
+    fn cost(&self, operations: u64) -> io::Result<Cost> {
+        let allocated = allocations::so_far().count;
+        let took = (self.run)()?;
+        let allocated = allocations::so_far().count - allocated;
+        Ok(Cost {
+            nanoseconds: took.as_nanos() as f64 / operations as f64,
+            allocations: allocated as f64 / operations as f64,
+        })
+    }
+}
+
+/// Cross-thread posts, and one message that goes to and fro.
+pub(crate) fn wakeup(arguments: &Arguments) -> io::Result<()> {
+    compare(
+        "cross-thread messages, sent without a pause",
+        wakeup::MESSAGES,
+        wakeup::posts(),
+        arguments,
+    )?;
+    compare(
+        "cross-thread round trips, a CPU each",
+        wakeup::TRIPS,
+        wakeup::round_trips(1),
+        arguments,
+    )?;
+    compare("cross-thread round trips on one CPU", wakeup::TRIPS, wakeup::round_trips(0), arguments)
+}
+
+/// Timers that are cancelled and armed again, and calls that are put off to the next turn.
+pub(crate) fn timers(arguments: &Arguments) -> io::Result<()> {
+    for outstanding in [1000, 100_000] {
+        let heading = format!("timers, cancel and arm one of {outstanding}");
+        compare(&heading, timers::OPERATIONS, timers::contenders(outstanding), arguments)?;
+    }
+    let heading = format!("deferred calls, {} a turn", deferred::BATCH);
+    compare(&heading, deferred::CALLS, deferred::contenders(), arguments)
+}
+
+/// Runs the contenders in turn and prints nanoseconds per operation, the ratio inside each round, and allocations.
+fn compare(
+    heading: &str,
+    operations: u64,
+    contenders: Vec<Contender>,
+    arguments: &Arguments,
+) -> io::Result<()> {
+    let wanted = |(at, contender): &(usize, Contender)| *at == 0 || arguments.wants(contender.name);
+    let contenders: Vec<Contender> =
+        contenders.into_iter().enumerate().filter(wanted).map(|(_, contender)| contender).collect();
+    let measured = rounds(arguments.rounds, || {
+        let costs = contenders.iter().map(|contender| contender.cost(operations));
+        costs.collect::<io::Result<Vec<_>>>()
+    })?;
+    let rounds = measured.kept;
+    let mut rows = vec![row!["system", "ns each", "ratio", "allocations each"]];
+    for (at, contender) in contenders.iter().enumerate() {
+        let time = Spread::of(rounds.iter().map(|round| round[at].nanoseconds));
+        let ratio =
+            Spread::of(rounds.iter().map(|round| round[at].nanoseconds / round[0].nanoseconds));
+        let allocations = Spread::of(rounds.iter().map(|round| round[at].allocations));
+        rows.push(row![
+            contender.name,
+            time.map_or_else(String::new, |time| time.full()),
+            ratio.map_or_else(String::new, |ratio| ratio.full()),
+            allocations
+                .map_or_else(String::new, |allocations| Figure(allocations.median).to_string()),
+        ]);
+    }
+    table::print(&format!("{heading} ({} rounds of {operations})", arguments.rounds), &rows);
+    println!("\n{}", measured.remark);
+    Ok(())
+}
+
+/// How long `work` takes.
+fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
+    let start = Instant::now();
+    let made = work();
+    (start.elapsed(), made)
+}
+
+/// A contender that did something else than it was asked to.
+fn wrong(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
+}

@@ -1,0 +1,87 @@
+//! Many connections that have spoken once and then say nothing.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+use super::garbled;
+use crate::pattern::Pattern;
+use crate::process::{memory, wake_ups};
+
+/// Bytes of the one message of each connection.
+const SIZE: usize = 64;
+
+/// Connections that come and go before the first reading, so that what a server sets up once is not counted.
+const FIRST: usize = 16;
+
+/// A load of silence.
+#[derive(Debug, Clone, Copy)]
+pub struct Idle {
+    /// How many connections.
+    pub connections: usize,
+    /// How long they are watched at rest.
+    pub rest: Duration,
+}
+
+/// What the server needed for them.
+#[derive(Debug, Clone, Copy)]
+pub struct Rest {
+    /// Bytes of memory for each connection.
+    pub each: f64,
+    /// Wake-ups of the server while nothing happened.
+    pub wake_ups: u64,
+    /// Its memory before the connections came.
+    pub before: u64,
+    /// Its memory while they were there.
+    pub full: u64,
+    /// Its memory after they had gone.
+    pub after: u64,
+}
+
+impl Idle {
+    /// Opens the connections, watches, closes them.
+    ///
+    /// # Errors
+    ///
+    /// The server refused, stalled, or sent something else back.
+    pub fn run(&self, server: SocketAddr, pid: u32) -> io::Result<Rest> {
+        let pattern = Pattern::new();
+        let message = pattern.at(0, SIZE);
+        drop(open(server, FIRST, message)?);
+        settle();
+        let before = memory(pid)?;
+        let peers = open(server, self.connections, message)?;
+        settle();
+        let full = memory(pid)?;
+        let woken = wake_ups(pid)?;
+        thread::sleep(self.rest);
+        let woken = wake_ups(pid)? - woken;
+        drop(peers);
+        settle();
+        let after = memory(pid)?;
+        let each = full.saturating_sub(before) as f64 / self.connections as f64;
+        Ok(Rest { each, wake_ups: woken, before, full, after })
+    }
+}
+
+fn open(server: SocketAddr, count: usize, message: &[u8]) -> io::Result<Vec<TcpStream>> {
+    let mut peers = Vec::with_capacity(count);
+    for _ in 0..count {
+        let mut peer = TcpStream::connect(server)?;
+        peer.set_read_timeout(Some(super::STALLED))?;
+        peer.write_all(message)?;
+        let mut answer = [0; SIZE];
+        peer.read_exact(&mut answer)?;
+        if answer != message {
+            return Err(garbled("sent other bytes back"));
+        }
+        peers.push(peer);
+    }
+    Ok(peers)
+}
+
+/// Lets the server take notice of what happened last.
+fn settle() {
+    thread::sleep(Duration::from_millis(300));
+}

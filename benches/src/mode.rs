@@ -1,0 +1,59 @@
+//! What a server is asked to do, as its first argument says it.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The work of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mode {
+    /// Sends back what it receives.
+    Echo,
+    /// Answers each 64-byte request by eight plain writes of eight bytes.
+    Chatty,
+    /// The same answer through the system's own means of gathering: one send, `BufWriter` and flush.
+    ChattyBuffered,
+    /// Accepts, sends back one message, closes when the peer does.
+    Churn,
+    /// Sends back what it receives, on connections that mostly say nothing.
+    Idle,
+    /// The same with the least memory per connection that the system's user can reach by hand.
+    IdleLean,
+    /// Reads and discards.
+    Sink,
+    /// Writes chunks of 1 KiB as fast as flow control permits, one plain write each.
+    Source,
+    /// The same through the system's own means of gathering: writev, `BufWriter`.
+    SourceBuffered,
+}
+
+impl Mode {
+    const NAMES: [(Self, &'static str); 9] = [
+        (Self::Echo, "echo"),
+        (Self::Chatty, "chatty"),
+        (Self::ChattyBuffered, "chatty-buffered"),
+        (Self::Churn, "churn"),
+        (Self::Idle, "idle"),
+        (Self::IdleLean, "idle-lean"),
+        (Self::Sink, "sink"),
+        (Self::Source, "source"),
+        (Self::SourceBuffered, "source-buffered"),
+    ];
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Self::NAMES.iter().find(|(mode, _)| mode == self).map_or("?", |(_, name)| *name);
+        f.write_str(name)
+    }
+}
+
+impl FromStr for Mode {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        Self::NAMES.iter().find(|(_, name)| *name == word).map(|(mode, _)| *mode).ok_or_else(|| {
+            format!("no mode {word:?}; there are {}", Self::NAMES.map(|(_, name)| name).join(", "))
+        })
+    }
+}
