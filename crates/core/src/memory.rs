@@ -633,8 +633,10 @@ impl MemoryIo {
         let inbound = &link.lanes[1 - self.side];
         let outbound = &link.lanes[self.side];
         let broken = link.closed[1 - self.side] || inbound.reset;
-        let readable =
-            (!inbound.bytes.is_empty() && inbound.max_read > 0) || inbound.ended || inbound.reset;
+        let readable = match inbound.bytes.len() {
+            0 => inbound.ended || inbound.reset,
+            _ => inbound.max_read > 0,
+        };
         let writable =
             (outbound.bytes.len() < outbound.capacity && outbound.max_write > 0) || broken;
         if self.interest == Interest::default() && inbound.reset && !self.noticed {

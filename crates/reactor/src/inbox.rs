@@ -57,12 +57,9 @@ impl<T> Inbox<T> {
         }
         fence(Ordering::SeqCst);
         let asleep = self.asleep.load(Ordering::Relaxed);
-        let claimed = || self.asleep.compare_exchange(true, false, Ordering::Relaxed, Ordering::Relaxed);
-        if asleep && claimed().is_ok() {
-            Pushed::WakeIt
-        } else {
-            Pushed::Seen
-        }
+        let claimed =
+            || self.asleep.compare_exchange(true, false, Ordering::Relaxed, Ordering::Relaxed);
+        if asleep && claimed().is_ok() { Pushed::WakeIt } else { Pushed::Seen }
     }
 
     /// Whether the receiver may go to sleep; if not, something is waiting. After its sleep it calls

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use wharf_core::driver::{self, IoAccess, Owner, Readiness, StreamIo, StreamOptions};
 use wharf_core::extra::{LocalAddr, PeerAddr, Request};
 use wharf_core::stream::Interest;
-use wharf_core::{Address, StreamProtocol, TransportRef};
+use wharf_core::{Address, StreamProtocol, TransportRef, UnixAddress};
 
 use crate::handle::LoopHandle;
 use crate::source::{Connection, Registration, Source};
@@ -74,10 +74,12 @@ pub struct Polled<S> {
     lent: Cell<bool>,
 }
 
-/// The peer's address. Every connection keeps it, so the most frequent kind is kept small.
+/// The peer's address. Every connection keeps it, so the most frequent kinds are kept small.
 #[derive(Debug)]
 enum Peer {
     Unknown,
+    /// A Unix socket without a name, as most clients have.
+    Unnamed,
     V4(SocketAddrV4),
     Other(Box<Address>),
 }
@@ -86,6 +88,7 @@ impl Peer {
     fn new(address: Option<Address>) -> Self {
         match address {
             None => Self::Unknown,
+            Some(Address::Unix(UnixAddress::Unnamed)) => Self::Unnamed,
             Some(Address::Ip(SocketAddr::V4(address))) => Self::V4(address),
             Some(other) => Self::Other(Box::new(other)),
         }
@@ -94,6 +97,7 @@ impl Peer {
     fn get(&self) -> Option<Address> {
         match self {
             Self::Unknown => None,
+            Self::Unnamed => Some(Address::Unix(UnixAddress::Unnamed)),
             Self::V4(address) => Some(Address::Ip((*address).into())),
             Self::Other(address) => Some((**address).clone()),
         }
