@@ -184,12 +184,15 @@ impl WriteQueue {
     /// Gives back memory beyond what the next borrower is likely to need.
     #[inline]
     pub fn shrink(&mut self) {
-        if self.head.capacity() > KEEP {
-            self.head = Vec::new();
+        if self.head.capacity() > KEEP || self.rest.capacity() > MAX_SLICES {
+            self.give_back();
         }
-        if self.rest.capacity() > MAX_SLICES {
-            self.rest.shrink_to(MAX_SLICES);
-        }
+    }
+
+    #[cold]
+    fn give_back(&mut self) {
+        self.head.shrink_to(KEEP);
+        self.rest.shrink_to(MAX_SLICES);
     }
 }
 

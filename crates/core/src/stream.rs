@@ -153,6 +153,12 @@ impl From<Cause> for Lost {
 pub struct StreamState {
     queued: usize,
     cause: Cause,
+    now: Now,
+}
+
+/// Everything about a stream that is no number and no cause, together so that it is compared in one go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Now {
     phase: Phase,
     inbound: Inbound,
     gate: FlowGate,
@@ -160,6 +166,22 @@ pub struct StreamState {
     paused: bool,
     blocked: bool,
     outflow: bool,
+}
+
+impl Now {
+    /// A stream that nobody was told of.
+    const UNMADE: Self = Self {
+        phase: Phase::Open,
+        inbound: Inbound::Open,
+        gate: FlowGate::new(),
+        made: false,
+        paused: false,
+        blocked: false,
+        outflow: false,
+    };
+
+    /// An open stream after most callbacks: it reads, and there is nothing to send and nothing to tell.
+    const AT_REST: Self = Self { made: true, ..Self::UNMADE };
 }
 
 impl Default for StreamState {
@@ -172,17 +194,7 @@ impl StreamState {
     /// A stream that is open in both directions and whose protocol knows nothing yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            queued: 0,
-            cause: Cause::Closed,
-            phase: Phase::Open,
-            inbound: Inbound::Open,
-            gate: FlowGate::new(),
-            made: false,
-            paused: false,
-            blocked: false,
-            outflow: false,
-        }
+        Self { queued: 0, cause: Cause::Closed, now: Now::UNMADE }
     }
 
     // ---- what the driver asks ----
@@ -191,7 +203,7 @@ impl StreamState {
     #[inline]
     #[must_use]
     pub fn phase(&self) -> Phase {
-        self.phase
+        self.now.phase
     }
 
     /// How many bytes were taken and have not gone out.
@@ -201,69 +213,77 @@ impl StreamState {
         self.queued
     }
 
+    /// Whether nothing is to be sent, told or changed: the stream reads, and that is all. Much cheaper than asking each
+    /// of the other questions, which would all be answered with no.
+    #[inline]
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        self.queued == 0 && self.now == Now::AT_REST
+    }
+
     /// What to poll for: reading while bytes may be delivered, writing only while the system would not take more.
     #[inline]
     #[must_use]
     pub fn interest(&self) -> Interest {
-        Interest { read: self.may_read(), write: self.blocked && self.has_unsent() }
+        Interest { read: self.may_read(), write: self.now.blocked && self.has_unsent() }
     }
 
     /// Whether bytes may be read now: the protocol knows its transport, has not paused, and the peer has not ended.
     #[inline]
     #[must_use]
     pub fn may_read(&self) -> bool {
-        self.made && !self.paused && self.inbound == Inbound::Open && self.phase_reads()
+        self.now.made && !self.now.paused && self.now.inbound == Inbound::Open && self.phase_reads()
     }
 
     /// Whether bytes that were read before may be handed to the protocol now.
     #[inline]
     #[must_use]
     pub fn may_deliver(&self) -> bool {
-        self.made && !self.paused && self.phase_reads()
+        self.now.made && !self.now.paused && self.phase_reads()
     }
 
     /// Whether there is something to send and reason to believe that the system takes it.
     #[inline]
     #[must_use]
     pub fn may_flush(&self) -> bool {
-        !self.blocked && self.has_unsent()
+        !self.now.blocked && self.has_unsent()
     }
 
     /// Whether our direction is to be shut down now: asked for, and everything before it has gone out.
     #[inline]
     #[must_use]
     pub fn wants_shutdown(&self) -> bool {
-        self.phase == Phase::Finishing && self.is_drained()
+        self.now.phase == Phase::Finishing && self.is_drained()
     }
 
     /// Whether a close waits for bytes to go out.
     #[inline]
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.phase == Phase::Closing && !self.is_drained()
+        self.now.phase == Phase::Closing && !self.is_drained()
     }
 
     /// Whether the loss of the connection shows by an error only: the peer's end was kept open, so nothing is read.
     #[inline]
     #[must_use]
     pub fn watches_errors_only(&self) -> bool {
-        self.inbound == Inbound::Ended && self.phase_reads()
+        self.now.inbound == Inbound::Ended && self.phase_reads()
     }
 
     /// The next thing the protocol is to be told, if any; [`told`](Self::told) takes note of it.
     #[inline]
     #[must_use]
     pub fn untold(&self) -> Option<Notice> {
-        if !self.made {
+        if !self.now.made {
             return Some(Notice::Made);
         }
-        match self.phase {
+        match self.now.phase {
             Phase::Open | Phase::Finishing | Phase::HalfClosed => {
-                if self.gate.wants_pause() {
+                if self.now.gate.wants_pause() {
                     Some(Notice::PauseWriting)
-                } else if self.gate.wants_resume() {
+                } else if self.now.gate.wants_resume() {
                     Some(Notice::ResumeWriting)
-                } else if self.inbound == Inbound::EndUntold && !self.paused {
+                } else if self.now.inbound == Inbound::EndUntold && !self.now.paused {
                     Some(Notice::Eof)
                 } else {
                     None
@@ -271,7 +291,7 @@ impl StreamState {
             }
             // A protocol that was paused hears that its bytes went out before it hears the end; one that was not is
             // no longer paused, since it cannot write any more.
-            Phase::Closing if self.gate.told_full() && !self.gate.is_full() => {
+            Phase::Closing if self.now.gate.told_full() && !self.now.gate.is_full() => {
                 Some(Notice::ResumeWriting)
             }
             Phase::Closing if self.is_drained() => Some(Notice::Lost),
@@ -290,7 +310,7 @@ impl StreamState {
     /// Whether the protocol was told to pause writing, and not yet to resume.
     #[must_use]
     pub fn told_paused(&self) -> bool {
-        self.gate.told_full()
+        self.now.gate.told_full()
     }
 
     /// Whether the protocol will be given what arrives.
@@ -306,7 +326,7 @@ impl StreamState {
     pub fn answer_write(&mut self) -> Flow {
         let flow = self.flow();
         if flow == Flow::Full {
-            self.gate.answer_full();
+            self.now.gate.answer_full();
         }
         flow
     }
@@ -315,8 +335,8 @@ impl StreamState {
     #[inline]
     #[must_use]
     pub fn flow(&self) -> Flow {
-        match self.phase {
-            Phase::Open if self.gate.is_full() => Flow::Full,
+        match self.now.phase {
+            Phase::Open if self.now.gate.is_full() => Flow::Full,
             Phase::Open => Flow::Open,
             _ => Flow::Closed,
         }
@@ -327,7 +347,7 @@ impl StreamState {
     /// Whether a write may be taken now. One that finds more than `limits.max_mark()` queued ends the stream.
     #[inline]
     pub fn admits_write(&mut self, limits: &Limits) -> bool {
-        if self.phase != Phase::Open {
+        if self.now.phase != Phase::Open {
             return false;
         }
         if self.queued > limits.max_mark() {
@@ -341,12 +361,12 @@ impl StreamState {
     #[inline]
     pub fn wrote(&mut self, count: usize, limits: &Limits) {
         self.queued += count;
-        self.gate.update(self.queued, limits);
+        self.now.gate.update(self.queued, limits);
     }
 
     /// The limits are others now.
     pub fn limits_changed(&mut self, limits: &Limits) {
-        self.gate.update(self.queued, limits);
+        self.now.gate.update(self.queued, limits);
     }
 
     /// `write_eof()`: shut our direction down after what is queued.
@@ -361,40 +381,45 @@ impl StreamState {
 
     /// End at once with `cause`, dropping what is queued: `abort()`, an error, a panic, a deadline.
     ///
-    /// After `close()` the cause becomes this one; after the end was decided nothing changes.
-    pub fn fail(&mut self, cause: Lost) {
-        if self.phase == Phase::Closing || self.phase_reads() {
-            self.step(Event::Failed);
-            self.cause = Cause::from(cause);
-            self.queued = 0;
-            self.outflow = false;
-            self.gate.drained();
+    /// After `close()` the cause becomes this one; after the end was decided nothing changes, and the cause comes back.
+    pub fn fail(&mut self, cause: Lost) -> Option<Lost> {
+        if self.now.phase != Phase::Closing && !self.phase_reads() {
+            return Some(cause);
+        }
+        self.step(Event::Failed);
+        let replaced = std::mem::replace(&mut self.cause, Cause::from(cause));
+        self.queued = 0;
+        self.now.outflow = false;
+        self.now.gate.drained();
+        match replaced {
+            Cause::Other(replaced) => Some(*replaced),
+            _ => None,
         }
     }
 
     /// Ends without a word; for a stream whose protocol knows nothing of it.
     pub fn abandon(&mut self) {
-        self.phase = Phase::Lost;
-        self.made = true;
+        self.now.phase = Phase::Lost;
+        self.now.made = true;
     }
 
     /// `pause_reading()`. Idempotent, and nothing happens once closing.
     pub fn pause_reading(&mut self) {
         if self.phase_reads() {
-            self.paused = true;
+            self.now.paused = true;
         }
     }
 
     /// `resume_reading()`. Idempotent, and nothing happens once closing.
     pub fn resume_reading(&mut self) {
         if self.phase_reads() {
-            self.paused = false;
+            self.now.paused = false;
         }
     }
 
     /// Another protocol listens from now on. It was told nothing about the write buffer, so a full one is told anew.
     pub fn protocol_changed(&mut self) {
-        self.gate.forget_told();
+        self.now.gate.forget_told();
     }
 
     // ---- what the driver reports ----
@@ -404,42 +429,42 @@ impl StreamState {
     pub fn sent(&mut self, count: usize, limits: &Limits) {
         debug_assert!(count <= self.queued, "more sent than queued");
         self.queued -= count;
-        self.gate.update(self.queued, limits);
-        if self.queued == 0 && self.phase != Phase::Open {
+        self.now.gate.update(self.queued, limits);
+        if self.queued == 0 && self.now.phase != Phase::Open {
             // Nothing can be queued again, so the marks have no say any more.
-            self.gate.drained();
+            self.now.gate.drained();
         }
     }
 
     /// The system would not take more for now.
     #[inline]
     pub fn blocked(&mut self) {
-        self.blocked = true;
+        self.now.blocked = true;
     }
 
     /// The system may take more again.
     #[inline]
     pub fn writable(&mut self) {
-        self.blocked = false;
+        self.now.blocked = false;
     }
 
     /// Something other than queued bytes is being sent (a file), or no longer is.
     pub fn set_outflow(&mut self, active: bool) {
-        self.outflow = active;
+        self.now.outflow = active;
     }
 
     /// Our direction was shut down.
     pub fn shut_down(&mut self) {
         self.step(Event::ShutDown);
-        if self.inbound == Inbound::Ended && self.phase == Phase::HalfClosed {
+        if self.now.inbound == Inbound::Ended && self.now.phase == Phase::HalfClosed {
             self.end(Event::EofKept, Lost::Eof);
         }
     }
 
     /// The peer's end was read.
     pub fn eof(&mut self) {
-        if self.inbound == Inbound::Open && self.phase_reads() {
-            self.inbound = Inbound::EndUntold;
+        if self.now.inbound == Inbound::Open && self.phase_reads() {
+            self.now.inbound = Inbound::EndUntold;
         }
     }
 
@@ -447,10 +472,10 @@ impl StreamState {
     #[inline]
     pub fn told(&mut self, notice: Notice) {
         match notice {
-            Notice::Made => self.made = true,
-            Notice::PauseWriting => self.gate.tell_pause(),
-            Notice::ResumeWriting => self.gate.tell_resume(),
-            Notice::Eof => self.inbound = Inbound::Ended,
+            Notice::Made => self.now.made = true,
+            Notice::PauseWriting => self.now.gate.tell_pause(),
+            Notice::ResumeWriting => self.now.gate.tell_resume(),
+            Notice::Eof => self.now.inbound = Inbound::Ended,
             Notice::Lost => self.step(Event::LossTold),
         }
     }
@@ -474,32 +499,32 @@ impl StreamState {
 
     #[inline]
     fn phase_reads(&self) -> bool {
-        matches!(self.phase, Phase::Open | Phase::Finishing | Phase::HalfClosed)
+        matches!(self.now.phase, Phase::Open | Phase::Finishing | Phase::HalfClosed)
     }
 
     #[inline]
     fn is_drained(&self) -> bool {
-        self.queued == 0 && !self.outflow
+        self.queued == 0 && !self.now.outflow
     }
 
     #[inline]
     fn has_unsent(&self) -> bool {
-        (self.queued > 0 || self.outflow)
-            && matches!(self.phase, Phase::Open | Phase::Finishing | Phase::Closing)
+        (self.queued > 0 || self.now.outflow)
+            && matches!(self.now.phase, Phase::Open | Phase::Finishing | Phase::Closing)
     }
 
     fn step(&mut self, event: Event) {
-        self.phase = self.phase.after(event);
+        self.now.phase = self.now.phase.after(event);
     }
 
     /// A step that may begin the orderly end, which then has `cause`.
     fn end(&mut self, event: Event, cause: Lost) {
-        let before = self.phase;
+        let before = self.now.phase;
         self.step(event);
-        if before != Phase::Closing && self.phase == Phase::Closing {
+        if before != Phase::Closing && self.now.phase == Phase::Closing {
             self.cause = Cause::from(cause);
             if self.queued == 0 {
-                self.gate.drained();
+                self.now.gate.drained();
             }
         }
     }
@@ -549,6 +574,34 @@ mod tests {
         let mut state = StreamState::new();
         state.told(Notice::Made);
         state
+    }
+
+    #[test]
+    fn at_rest_there_is_nothing_to_do_but_read() {
+        let state = open();
+        assert!(state.is_at_rest());
+        assert_eq!(
+            (state.untold(), state.interest()),
+            (None, Interest { read: true, write: false })
+        );
+        assert!(!state.may_flush() && !state.wants_shutdown() && !state.is_draining());
+        let changes: [fn(&mut StreamState); 9] = [
+            |state| state.wrote(1, &Limits::DEFAULT),
+            |state| state.write_eof(),
+            |state| state.close(),
+            |state| drop(state.fail(Lost::Aborted)),
+            |state| state.pause_reading(),
+            |state| state.eof(),
+            |state| state.blocked(),
+            |state| state.set_outflow(true),
+            |state| state.abandon(),
+        ];
+        for (number, change) in changes.into_iter().enumerate() {
+            let mut state = open();
+            change(&mut state);
+            assert!(!state.is_at_rest(), "after change {number}");
+        }
+        assert!(!StreamState::new().is_at_rest());
     }
 
     #[test]

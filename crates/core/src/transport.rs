@@ -91,6 +91,9 @@ pub trait WriteTransport: BaseTransport {
     fn write(&self, data: &[u8]) -> Flow;
 
     /// Takes the chunk itself, without copying it.
+    ///
+    /// It is dropped when it has gone out or the connection has ended, in the midst of the transport's work: where it has
+    /// an owner of its own ([`Bytes::from_owner`]), that one's `drop` must not use a transport.
     fn write_bytes(&self, data: Bytes) -> Flow;
 
     /// Takes several chunks as one.

@@ -66,6 +66,17 @@ pub(crate) struct LoopState {
     pub(crate) closed: Cell<bool>,
 }
 
+impl LoopState {
+    /// Keeps a queue for the connections to come, if there are not enough already.
+    #[cold]
+    fn keep_queue(&self, queue: Box<WriteQueue>) {
+        let mut queues = self.queues.borrow_mut();
+        if queues.len() < QUEUES {
+            queues.push(queue);
+        }
+    }
+}
+
 /// The event loop, as its callbacks, transports and tasks refer to it.
 ///
 /// Every method may be called from inside a callback.
@@ -284,14 +295,11 @@ impl Host for LoopHandle {
         self.0.queue.take().unwrap_or_else(|| self.0.queues.borrow_mut().pop().unwrap_or_default())
     }
 
-    #[inline]
+    #[inline(always)]
     fn put_queue(&self, mut queue: Box<WriteQueue>) {
         queue.shrink();
-        if let Some(queue) = self.0.queue.replace(Some(queue)) {
-            let mut queues = self.0.queues.borrow_mut();
-            if queues.len() < QUEUES {
-                queues.push(queue);
-            }
+        if let Some(another) = self.0.queue.replace(Some(queue)) {
+            self.0.keep_queue(another);
         }
     }
 

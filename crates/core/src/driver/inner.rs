@@ -54,6 +54,12 @@ impl<I> Inner<I> {
         self.rare.as_ref().is_some_and(|rare| !rare.leftover.is_empty())
     }
 
+    /// Whether a stream at rest is polled for what it is to be polled for, and has nothing unusual about it.
+    #[inline]
+    pub(super) fn is_polled_for_reading(&self) -> bool {
+        self.interest == Interest { read: true, write: false } && self.rare.is_none()
+    }
+
     /// Whether to read: nothing that was read before is waiting.
     #[inline]
     pub(super) fn may_receive(&self) -> bool {
@@ -83,7 +89,7 @@ impl<I: StreamIo> Inner<I> {
         if self.state.wants_shutdown() {
             match self.io.shutdown_write() {
                 Ok(()) => self.state.shut_down(),
-                Err(error) => self.state.fail(Lost::Io(error)),
+                Err(error) => drop(self.state.fail(Lost::Io(error))),
             }
         }
     }
@@ -95,7 +101,7 @@ impl<I: StreamIo> Inner<I> {
                 Ok(count) => host.count(Traffic::Written(count)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.state.blocked(),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => self.state.fail(Lost::Io(error)),
+                Err(error) => drop(self.state.fail(Lost::Io(error))),
             }
             if !self.state.may_flush() {
                 break;
@@ -107,7 +113,7 @@ impl<I: StreamIo> Inner<I> {
     }
 
     /// One system call's worth of sending.
-    #[inline]
+    #[inline(always)]
     fn send_some(&mut self) -> io::Result<usize> {
         let ahead =
             self.rare.as_deref().and_then(|rare| rare.outflow.as_ref()).map(|(_, ahead)| *ahead);

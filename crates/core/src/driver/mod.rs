@@ -182,6 +182,9 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     fn next_step(self: &Rc<Self>) -> Step {
         let mut inner = self.inner.borrow_mut();
         inner.flush(&self.host);
+        if inner.state.is_at_rest() && inner.is_polled_for_reading() {
+            return Step::Rest;
+        }
         if inner.state.phase() == Phase::Lost {
             return Step::Rest;
         }

@@ -107,7 +107,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
                 return count;
             }
             Err(error) if is_transient(&error) => {}
-            Err(error) => inner.state.fail(Lost::Io(error)),
+            Err(error) => drop(inner.state.fail(Lost::Io(error))),
         }
         0
     }

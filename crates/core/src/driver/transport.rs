@@ -128,8 +128,10 @@ impl<I: StreamIo, H: Host> BaseTransport for StreamDriver<I, H> {
     }
 
     fn fail(&self, error: Box<dyn Error>) {
-        self.inner.borrow_mut().state.fail(Lost::Failed(error));
+        let refused = self.inner.borrow_mut().state.fail(Lost::Failed(error));
         self.settle_soon();
+        // With nothing of ours borrowed: it is the user's.
+        drop(refused);
     }
 
     fn is_closing(&self) -> bool {
