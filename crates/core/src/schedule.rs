@@ -38,8 +38,15 @@ pub trait Scheduler: 'static {
 
     /// Runs `callback` when `delay` has passed.
     fn call_later(&self, delay: Duration, callback: Box<dyn FnOnce()>) -> Box<dyn Timer> {
-        self.call_at(self.now() + delay, callback)
+        self.call_at(deadline(self.now(), delay), callback)
     }
+}
+
+/// The moment `delay` after `now`; one that no clock can name becomes one that nobody will live to see.
+#[must_use]
+pub fn deadline(now: Instant, delay: Duration) -> Instant {
+    const A_CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+    now.checked_add(delay).unwrap_or_else(|| now + A_CENTURY)
 }
 
 /// A timer that was set with a [`Scheduler`]. Dropping it leaves the timer running.
@@ -55,4 +62,17 @@ pub trait Timer {
 pub trait Settle {
     /// Flushes what can be flushed and tells what is untold.
     fn settle(self: Rc<Self>);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::ManualClock;
+
+    #[test]
+    fn the_longest_delay_is_no_overflow() {
+        let now = ManualClock::new().now();
+        assert_eq!(deadline(now, Duration::from_secs(1)), now + Duration::from_secs(1));
+        assert!(deadline(now, Duration::MAX) > now + Duration::from_secs(1_000_000_000));
+    }
 }

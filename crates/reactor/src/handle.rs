@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use wharf_core::buffer::WriteQueue;
 use wharf_core::driver::{Host, Traffic};
 use wharf_core::guard::FaultReport;
-use wharf_core::schedule::{Settle, Timer};
+use wharf_core::schedule::{Settle, Timer, deadline};
 use wharf_core::{Clock, Scheduler, TransportId};
 
 use crate::fault::{FaultPolicy, Faults};
@@ -100,7 +100,7 @@ impl LoopHandle {
 
     /// Runs `callback` when `delay` has passed from now on.
     pub fn call_later(&self, delay: Duration, callback: impl FnOnce() + 'static) -> TimerHandle {
-        self.call_at(self.now() + delay, callback)
+        self.call_at(deadline(self.now(), delay), callback)
     }
 
     /// Runs `callback` when the loop's clock has reached `deadline`, never before; one that is past runs in the next

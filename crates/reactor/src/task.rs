@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use wharf_core::Fault;
 use wharf_core::guard::{self, FaultReport};
+use wharf_core::schedule::deadline;
 
 use crate::handle::{LoopHandle, TimerHandle};
 
@@ -197,7 +198,7 @@ impl LoopHandle {
 
     /// Ends when `duration` has passed, by the loop's clock.
     pub fn sleep(&self, duration: Duration) -> Sleep {
-        self.sleep_until(self.now() + duration)
+        self.sleep_until(deadline(self.now(), duration))
     }
 
     /// Ends when the loop's clock has reached `deadline`.
