@@ -11,8 +11,9 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 
-/// A gathered piece stops growing here, so that growing it never copies much and a partly sent one is soon freed.
-const PIECE: usize = 64 * 1024;
+/// A gathered piece stops growing here, so that growing it never copies much and a partly sent one is soon freed. Above
+/// the default high mark, so that what is flushed on passing the mark is one piece.
+const PIECE: usize = 128 * 1024;
 
 /// A queue that comes back to the loop keeps at most this much memory for its next borrower.
 const KEEP: usize = 256 * 1024;
@@ -215,11 +216,11 @@ mod tests {
 
     #[test]
     fn the_order_of_bytes_is_the_order_of_calls_at_every_step() {
-        let expected = [vec![1; 10], vec![2; 70_000], vec![3; 5], vec![4; 5]].concat();
+        let expected = [vec![1; 10], vec![2; 140_000], vec![3; 5], vec![4; 5]].concat();
         for step in [1, 3, 16, 65_536, usize::MAX] {
             let mut queue = WriteQueue::new();
             queue.push(&[1; 10]);
-            queue.push(&vec![2; 70_000]);
+            queue.push(&vec![2; 140_000]);
             queue.push_bytes(Bytes::from(vec![3; 5]));
             queue.push(&[4; 5]);
             assert_eq!(queue.len(), expected.len());

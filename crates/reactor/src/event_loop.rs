@@ -302,8 +302,8 @@ impl EventLoop {
         waited?;
 
         state.shared.inbox.take(&mut self.incoming); // 4
-        for incoming in self.incoming.drain(..) {
-            state.ready.borrow_mut().push(Job::from(incoming));
+        if !self.incoming.is_empty() {
+            state.ready.borrow_mut().extend(self.incoming.drain(..).map(Job::from));
         }
         self.handle.deliver_signals();
 

@@ -44,6 +44,10 @@ impl ReadyQueue {
         Ticket(self.first + self.jobs.len() as u64 - 1)
     }
 
+    pub(crate) fn extend(&mut self, jobs: impl Iterator<Item = Job>) {
+        self.jobs.extend(jobs);
+    }
+
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<Job> {
         let job = self.jobs.pop_front()?;

@@ -46,11 +46,7 @@ impl Signals {
     }
 
     /// The callbacks of the signals that have come since the last call.
-    #[inline]
     pub(crate) fn take_pending(&self) -> Vec<Callback> {
-        if self.pending.load(Ordering::Relaxed) == 0 {
-            return Vec::new();
-        }
         let bits = self.pending.swap(0, Ordering::Acquire);
         let owned = self.owned.borrow();
         (1..)
@@ -160,7 +156,15 @@ impl LoopHandle {
     }
 
     /// Queues the callbacks of the signals that have come.
+    #[inline]
     pub(crate) fn deliver_signals(&self) {
+        if self.signals().pending.load(Ordering::Relaxed) != 0 {
+            self.queue_signals();
+        }
+    }
+
+    #[cold]
+    fn queue_signals(&self) {
         for callback in self.signals().take_pending() {
             self.push_job(Job::Call(Box::new(move || (callback.borrow_mut())())));
         }
