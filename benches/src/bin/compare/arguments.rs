@@ -5,12 +5,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 /// How to call it.
-const USAGE: &str = "usage: compare echo|chatty|churn|idle|bulk|wakeup|timers \
+pub(crate) const USAGE: &str = "usage: compare echo|chatty|churn|idle|bulk|wakeup|timers|list \
 [--rounds N] [--seconds S] [--connections N,..] [--size BYTES,..] [--depth N,..] [--only SYSTEM,..] [--syscalls] [--instructions]";
 
 /// What to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bench {
+    /// Nothing; says what there is.
+    List,
     Echo,
     Chatty,
     Churn,
@@ -48,6 +50,7 @@ impl Arguments {
             Some("bulk") => Bench::Bulk,
             Some("wakeup") => Bench::Wakeup,
             Some("timers") => Bench::Timers,
+            Some("list") => Bench::List,
             _ => return Err(USAGE.into()),
         };
         let mut arguments = Self {

@@ -119,7 +119,7 @@ pub(crate) fn of(arguments: &Arguments) -> Vec<Cell> {
                 .collect()
         }
         Bench::Bulk => vec![with(Work::Sink, systems::SINK), with(Work::Source, systems::SOURCE)],
-        Bench::Idle | Bench::Wakeup | Bench::Timers => Vec::new(),
+        Bench::Idle | Bench::Wakeup | Bench::Timers | Bench::List => Vec::new(),
     }
 }
 

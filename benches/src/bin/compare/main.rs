@@ -40,6 +40,10 @@ fn fail(what: &str) -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> io::Result<()> {
+    if arguments.bench == Bench::List {
+        println!("{}", arguments::USAGE);
+        return Ok(());
+    }
     affinity::pin(affinity::GENERATOR_CPU).map_err(|error| {
         io::Error::new(error.kind(), format!("two CPUs are needed, one for each side: {error}"))
     })?;

@@ -6,7 +6,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Contender, contender, timed, wrong};
+use super::{Contender, contender, worked, wrong};
 
 /// Calls in all.
 pub(super) const CALLS: u64 = 1_000_000;
@@ -34,7 +34,7 @@ fn verify(sum: u64, took: Duration) -> io::Result<Duration> {
 fn queue() -> io::Result<Duration> {
     let sum = Rc::new(Cell::new(0));
     let mut queue: VecDeque<Box<dyn FnOnce()>> = VecDeque::new();
-    let (took, ()) = timed(|| {
+    let (took, ()) = worked(|| {
         for turn in 0..CALLS / BATCH {
             for n in turn * BATCH..(turn + 1) * BATCH {
                 let sum = Rc::clone(&sum);
@@ -65,14 +65,14 @@ fn tokio() -> io::Result<Duration> {
             }
         }
     };
-    let (took, ()) = timed(|| local.block_on(&runtime, work));
+    let (took, ()) = worked(|| local.block_on(&runtime, work));
     verify(sum.get(), took)
 }
 
 fn wharf() -> io::Result<Duration> {
     let sum = Rc::new(Cell::new(0));
     let mut event_loop = wharf::EventLoop::new()?;
-    let (took, outcome) = timed(|| {
+    let (took, outcome) = worked(|| {
         for turn in 0..CALLS / BATCH {
             for n in turn * BATCH..(turn + 1) * BATCH {
                 let sum = Rc::clone(&sum);

@@ -7,6 +7,7 @@ mod wakeup;
 use std::io;
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
 use wharf_benches::allocations;
 use wharf_benches::spread::{Figure, Spread};
 
@@ -104,11 +105,23 @@ fn compare(
     Ok(())
 }
 
-/// How long `work` takes.
+/// How long `work` takes by the clock on the wall: for what waits for another thread.
 fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
     let start = Instant::now();
     let made = work();
     (start.elapsed(), made)
+}
+
+/// How much CPU time of this thread `work` takes: a busy machine makes it no longer.
+fn worked<T>(work: impl FnOnce() -> T) -> (Duration, T) {
+    let start = cpu_time();
+    let made = work();
+    (cpu_time().saturating_sub(start), made)
+}
+
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// A contender that did something else than it was asked to.

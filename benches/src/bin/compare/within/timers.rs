@@ -8,7 +8,7 @@ use std::io;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
-use super::{Contender, contender, timed};
+use super::{Contender, contender, worked};
 
 /// Timers armed again in all.
 pub(super) const OPERATIONS: u64 = 1_000_000;
@@ -54,7 +54,7 @@ fn heap(outstanding: usize) -> Duration {
     for key in 0..outstanding {
         heap.push(Reverse((Instant::now() + choice.delay(), key, 0)));
     }
-    let (took, ()) = timed(|| {
+    let (took, ()) = worked(|| {
         for _ in 0..OPERATIONS {
             let key = choice.one_of(outstanding);
             live[key] = live[key].wrapping_add(1);
@@ -79,7 +79,7 @@ fn tokio(outstanding: usize) -> io::Result<Duration> {
             assert!(sleep.as_mut().poll(&mut waiting).is_pending());
             sleeps.push(sleep);
         }
-        let (took, ()) = timed(|| {
+        let (took, ()) = worked(|| {
             for _ in 0..OPERATIONS {
                 let key = choice.one_of(outstanding);
                 sleeps[key].as_mut().reset(tokio::time::Instant::now() + choice.delay());
@@ -94,7 +94,7 @@ fn wharf(outstanding: usize) -> io::Result<Duration> {
     let mut choice = Choice::new();
     let mut timers: Vec<_> =
         (0..outstanding).map(|_| event_loop.call_later(choice.delay(), || ())).collect();
-    let (took, ()) = timed(|| {
+    let (took, ()) = worked(|| {
         for _ in 0..OPERATIONS {
             let key = choice.one_of(outstanding);
             timers[key].cancel();
