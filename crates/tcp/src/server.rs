@@ -17,7 +17,8 @@ use wharf_reactor::{LoopHandle, OneshotSender, TimerHandle, oneshot, stream};
 
 use crate::socket::{Socket, address, is_ip};
 
-/// How long a listener rests when the system has no descriptor or memory for a connection: asyncio's.
+/// How long the listeners rest when the system cannot give a connection, most often for want of descriptors: asyncio's.
+/// The trouble will last a while, and the listener stays ready meanwhile.
 const REST: Duration = Duration::from_secs(1);
 
 /// Makes the protocol of each accepted connection.
@@ -34,9 +35,8 @@ pub struct AcceptError {
     pub address: Option<Address>,
     /// What the system said.
     pub error: io::Error,
-    /// How long the listener rests: set when the system is out of descriptors or memory. The clients wait in the
-    /// backlog meanwhile.
-    pub resting: Option<Duration>,
+    /// How long the listeners rest. The clients wait in the backlog meanwhile.
+    pub resting: Duration,
 }
 
 /// How a server behaves.
@@ -392,7 +392,7 @@ impl ServerState {
         let _ = driver.begin();
     }
 
-    /// Rests after the system ran out of something; once for all listeners, with one report.
+    /// Rests after the system refused; once for all listeners, with one report.
     fn rest(&self, address: Option<&Address>, error: io::Error) {
         let me = self.me.clone();
         let timer = self.handle.call_later(REST, move || {
@@ -404,7 +404,7 @@ impl ServerState {
         });
         self.resting.replace(Some(timer));
         let _ = self.update_polling();
-        self.observe(AcceptError { address: address.cloned(), error, resting: Some(REST) });
+        self.observe(AcceptError { address: address.cloned(), error, resting: REST });
     }
 
     fn observe(&self, trouble: AcceptError) {
@@ -502,14 +502,7 @@ impl Source for Acceptor {
                     io::ErrorKind::WouldBlock => return,
                     // A client that left before it was accepted is no trouble of ours.
                     io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => continue,
-                    _ if is_exhaustion(&error) => return server.rest(self.address.as_ref(), error),
-                    _ => {
-                        return server.observe(AcceptError {
-                            address: self.address.clone(),
-                            error,
-                            resting: None,
-                        });
-                    }
+                    _ => return server.rest(self.address.as_ref(), error),
                 },
             }
             if server.live.get() >= server.options.max_connections {
@@ -522,13 +515,6 @@ impl Source for Acceptor {
         self.server.close();
         self.close();
     }
-}
-
-/// Whether the system is out of descriptors or memory: it will stay so for a while, and the listener stays ready.
-fn is_exhaustion(error: &io::Error) -> bool {
-    use nix::errno::Errno;
-    let errno = error.raw_os_error().map(Errno::from_raw);
-    matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM))
 }
 
 impl SocketFile {

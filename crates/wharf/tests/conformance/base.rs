@@ -1,4 +1,5 @@
-//! The life of a transport, from the factory to the last callback (rows BT-01 to BT-22).
+//! The life of a transport, from the factory to the last callback (rows BT-01 to BT-12, BT-16 to
+//! BT-22).
 
 use std::cell::{Cell, RefCell};
 use std::io::ErrorKind;
@@ -13,7 +14,7 @@ use wharf::reactor::stream::SocketView;
 use wharf::{Flow, Limits, Remote, TransportRef, tcp};
 
 use crate::support::{
-    Bench, Call, ENDING, Log, METHODS, Over, Peer, Plain, Seen, Stubborn, over_each, poke, poll,
+    Bench, Call, ENDING, Over, Peer, Plain, Seen, Stubborn, over_each, poke, poll,
 };
 
 over_each!(bt_01_the_factory_is_called_once on tcp, unix: "memory takes a protocol, not a factory");
@@ -153,6 +154,24 @@ fn bt_06_connection_lost_is_the_last_callback_and_comes_once(bench: &mut Bench) 
     assert_eq!(bench.sources(), 0);
 }
 
+over_each!(
+    bt_06_an_end_before_connection_made_is_told_after_it
+    on memory: "elsewhere the transport is known only after connection_made"
+);
+fn bt_06_an_end_before_connection_made_is_told_after_it(bench: &mut Bench) {
+    for (name, end) in &ENDING[1..] {
+        let log = bench.log();
+        let (mut starting, _peer) = bench.start(log.plain());
+        let Poll::Ready(Ok(transport)) = poll(&mut starting) else {
+            panic!("a transport in memory is there at once");
+        };
+        end(&transport);
+        bench.run_until(|| log.is_lost());
+        assert_eq!(log.story().len(), 2, "{name}: {:?}", log.story());
+        assert_eq!(log.story()[0], "made", "{name}");
+    }
+}
+
 over_each!(bt_07_without_connection_made_there_is_no_connection_lost);
 fn bt_07_without_connection_made_there_is_no_connection_lost(bench: &mut Bench) {
     let log = bench.log();
@@ -273,174 +292,6 @@ fn bt_12_is_closing_is_true_inside_the_callbacks_between_close_and_loss(bench: &
         log.is_lost()
     });
     assert_eq!(log.story(), ["made", "pause", "resume", "lost closed"]);
-}
-
-// invariant: T7
-over_each!(bt_13_every_method_is_harmless_after_the_loss);
-fn bt_13_every_method_is_harmless_after_the_loss(bench: &mut Bench) {
-    let before: [fn(&TransportRef, &Peer); 4] = [
-        |transport, _| transport.close(),
-        |transport, _| transport.abort(),
-        |_, peer| peer.close(),
-        |transport, peer| peer.reset(transport),
-    ];
-    for end in before {
-        let (log, transport, peer) = bench.connect();
-        end(&transport, &peer);
-        bench.run_until(|| log.is_lost());
-        let story = log.story();
-        for (name, method) in METHODS.iter().chain(ENDING) {
-            method(&transport);
-            assert_eq!(transport.write(name.as_bytes()), Flow::Closed);
-            assert_eq!(transport.write_bytes(bytes::Bytes::from_static(b"b")), Flow::Closed);
-            assert_eq!(transport.writelines(&[std::io::IoSlice::new(b"l")]), Flow::Closed);
-            assert!(transport.is_closing() && !transport.is_reading(), "after {name}");
-            assert_eq!((transport.write_buffer_len(), transport.protocol().is_none()), (0, true));
-        }
-        let orphan = Log::new().switched();
-        let (_, previous) = transport.set_protocol(orphan.plain(), b"leftover");
-        assert!(previous.is_none());
-        bench.settle();
-        assert_eq!((log.story(), orphan.story()), (story, vec![]));
-    }
-}
-
-// invariant: T2
-over_each!(bt_14_callbacks_come_one_at_a_time_and_in_order_whatever_happens);
-fn bt_14_callbacks_come_one_at_a_time_and_in_order_whatever_happens(bench: &mut Bench) {
-    // The log itself refuses a callback that nests, comes twice, too early or too late.
-    bench.contain_faults();
-    let gone = bench.log();
-    bench.open_after(gone.plain(), |peer| {
-        peer.send(b"last words");
-        peer.close();
-    });
-    bench.run_until(|| gone.is_lost());
-    assert_eq!(gone.story(), ["made", "data last words", "eof", "lost eof"]);
-
-    for call in [Call::Made, Call::Data, Call::Eof, Call::Pause, Call::Resume, Call::Lost] {
-        let log = bench.log();
-        log.on(call, |_| panic!("on purpose"));
-        let (outcome, peer) = bench.try_open(log.plain(), |peer| peer.send(b"x"));
-        if let Ok((transport, _)) = outcome {
-            transport.set_write_buffer_limits(Limits::high(0));
-            transport.write(&[0; 1_000_000]);
-            bench.run_until(|| log.has(Call::Pause) || log.is_lost());
-            bench.run_until(|| {
-                peer.read();
-                log.has(Call::Resume) || log.is_lost()
-            });
-        }
-        if !log.is_lost() {
-            peer.shutdown();
-        }
-        bench.run_until(|| log.is_lost());
-        let story = log.story();
-        assert_eq!(story.first().map(String::as_str), Some("made"), "{call:?}");
-        let last = if call == Call::Lost { "lost eof" } else { "lost fault" };
-        assert_eq!(story.last().map(String::as_str), Some(last), "{call:?}: {story:?}");
-    }
-    assert!(bench.failed_callbacks().len() == 6, "each of the six panicked once");
-}
-
-// invariant: T3
-over_each!(bt_14_every_callback_may_call_every_method_of_every_transport);
-fn bt_14_every_callback_may_call_every_method_of_every_transport(bench: &mut Bench) {
-    for buffered in [false, true] {
-        let (other_log, other, other_peer) = bench.connect();
-        let log = bench.log();
-        for call in [
-            Call::Made,
-            Call::GetBuffer,
-            Call::Data,
-            Call::Eof,
-            Call::Pause,
-            Call::Resume,
-            Call::Lost,
-        ] {
-            let other = other.clone();
-            log.on(call, move |transport| {
-                poke(transport);
-                poke(&other);
-                // What the protocol asks for from inside, the loop has to take as well.
-                transport.scheduler().call_soon(Box::new(|| {}));
-                drop(transport.scheduler().call_later(std::time::Duration::ZERO, Box::new(|| {})));
-            });
-        }
-        let (transport, peer) =
-            if buffered { bench.open(log.buffered(16)) } else { bench.open(log.plain()) };
-        peer.send(b"x");
-        bench.run_until(|| log.has(Call::Data));
-        transport.set_write_buffer_limits(Limits::high(0));
-        bench.settle();
-        let read = || {
-            other_peer.read();
-            peer.read();
-        };
-        transport.write(&[0; 1_000_000]);
-        transport.set_write_buffer_limits(Limits::high(0));
-        bench.run_until(|| log.has(Call::Pause));
-        bench.run_until(|| {
-            read();
-            log.has(Call::Resume)
-        });
-        peer.shutdown();
-        bench.run_until(|| {
-            read();
-            log.is_lost()
-        });
-        assert!(log.has(Call::Eof) && !other_log.is_lost());
-        assert_eq!(log.has(Call::GetBuffer), buffered);
-    }
-}
-
-// invariant: T1
-over_each!(bt_15_no_transport_method_calls_the_protocol);
-fn bt_15_no_transport_method_calls_the_protocol(bench: &mut Bench) {
-    type State = fn(&mut Bench, &TransportRef, &Peer);
-    let states: [(&str, State); 6] = [
-        ("idle", |_, _, _| {}),
-        ("over its mark", |_, transport, _| {
-            transport.write(&[0; 1_000_000]);
-        }),
-        ("paused, with bytes waiting", |bench, transport, peer| {
-            transport.pause_reading();
-            peer.send(b"waiting");
-            bench.settle();
-        }),
-        ("hung up on", |_, _, peer| peer.close()),
-        ("reset", |_, transport, peer| peer.reset(transport)),
-        ("half closed", |_, transport, _| transport.write_eof()),
-    ];
-    for (state, reach) in states {
-        for (name, method) in METHODS.iter().chain(ENDING) {
-            let (log, transport, peer) = bench.connect();
-            reach(bench, &transport, &peer);
-            let before = log.story();
-            method(&transport);
-            assert_eq!(log.story(), before, "{name} called back, {state}");
-        }
-    }
-}
-
-over_each!(bt_15_a_callback_that_calls_another_transport_calls_no_other_protocol);
-fn bt_15_a_callback_that_calls_another_transport_calls_no_other_protocol(bench: &mut Bench) {
-    for (name, method) in METHODS.iter().chain(ENDING) {
-        let (other_log, other, _other_peer) = bench.connect();
-        let (log, _transport, peer) = bench.connect();
-        let (watched, written) = (other_log.clone(), other.clone());
-        log.on(Call::Data, move |_| {
-            let before = watched.story();
-            written.write(&[0; 1_000_000]);
-            method(&written);
-            assert_eq!(watched.story(), before, "{name} called the other protocol");
-        });
-        peer.send(b"x");
-        bench.run_until(|| log.has(Call::Data));
-        bench.settle();
-        let told = other_log.has(Call::Pause) || other.is_closing();
-        assert!(told, "{name}: nothing is told afterwards");
-    }
 }
 
 // invariant: T6

@@ -4,6 +4,7 @@ mod support;
 
 mod base;
 mod buffered;
+mod calls;
 mod closing;
 mod eof;
 mod errors;

@@ -57,6 +57,32 @@ fn p_01_leftover_waits_for_a_paused_reader_and_comes_before_the_end(bench: &mut 
     assert_eq!(second.story(), ["data older, newer", "eof", "lost eof"]);
 }
 
+over_each!(p_01_leftover_comes_before_what_the_same_readiness_reads);
+fn p_01_leftover_comes_before_what_the_same_readiness_reads(bench: &mut Bench) {
+    let (first, second) = (bench.log().switched(), bench.log().switched());
+    // A full buffer means that there is more to read at once.
+    let (_transport, peer) = bench.open(first.buffered(4));
+    let next = second.clone();
+    first.on(Call::Data, move |transport| drop(transport.set_protocol(next.plain(), b"cd")));
+    peer.send(b"abcdefgh");
+    bench.run_until(|| second.data_len() == 6);
+    assert_eq!((first.data(), second.data()), (b"abcd".to_vec(), b"cdefgh".to_vec()));
+}
+
+over_each!(p_01_leftover_comes_before_an_end_that_was_read_already);
+fn p_01_leftover_comes_before_an_end_that_was_read_already(bench: &mut Bench) {
+    let (first, second) = (bench.log().switched(), bench.log().switched());
+    let (_transport, peer) = bench.open(first.buffered(4));
+    let next = second.clone();
+    // The read that follows finds the end.
+    first.on(Call::GetBuffer, move |transport| {
+        transport.set_protocol(next.plain(), b"leftover");
+    });
+    peer.shutdown();
+    bench.run_until(|| second.is_lost());
+    assert_eq!(second.story(), ["data leftover", "eof", "lost eof"]);
+}
+
 over_each!(p_01_a_chain_of_switches_loses_nothing);
 fn p_01_a_chain_of_switches_loses_nothing(bench: &mut Bench) {
     // Each protocol takes one byte and hands on the rest.

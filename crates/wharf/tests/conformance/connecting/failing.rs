@@ -139,7 +139,7 @@ fn c_19_a_local_address_that_cannot_be_bound_is_named() {
     let mut ev = TestLoop::new();
     let server = ev.finish(tcp::listen(&ev.handle, "127.0.0.1:0", Story::new().factory()));
     let server = server.unwrap();
-    let taken = TcpListener::bind("127.0.0.8:0").unwrap().local_addr().unwrap();
+    let taken = TcpListener::bind("127.19.0.8:0").unwrap().local_addr().unwrap();
     let _held = TcpListener::bind(taken).unwrap();
     let connect = tcp::connect(&ev.handle, address(&server), Story::new().factory());
     let error = ev.finish(connect.local_addr(taken)).unwrap_err();

@@ -45,16 +45,19 @@ fn l_52_cancelled_work_goes_on_and_its_late_result_touches_nobody() {
     }
     let mut ev = new_loop();
     let (release, released) = mpsc::channel::<()>();
+    let (begin, begun) = mpsc::channel();
     let (sender, dropped) = mpsc::channel();
     let handle = ev.handle().clone();
     let waiting = ev.spawn(async move {
         let work = handle.spawn_blocking(move || {
+            begin.send(()).unwrap();
             released.recv().unwrap();
             Result(sender)
         });
         work.await.map(drop)
     });
     turns(&mut ev, 2);
+    begun.recv().unwrap();
     drop(waiting); // Cancels who waits, and not the work.
     turns(&mut ev, 1);
     drop(ev); // A closed loop is not touched either.

@@ -8,7 +8,9 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use wharf::{EventLoop, Flow, Limits, LoopHandle, Protocol, Remote, Server, TransportRef, tcp, unix};
+use wharf::{
+    EventLoop, Flow, Limits, LoopHandle, Protocol, Remote, Server, TransportRef, tcp, unix,
+};
 
 use super::{Lines, manual_loop, turns};
 

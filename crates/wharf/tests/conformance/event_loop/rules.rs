@@ -180,7 +180,11 @@ fn under_a_clock_that_stands_still_no_time_passes() {
     turns(&mut ev, 500);
     assert!(lines.take().is_empty());
     assert!(!log.has(Call::Lost));
-    assert_eq!(ev.next_timeout(), None, "and the loop does not sleep towards a time that stands still");
+    assert_eq!(
+        ev.next_timeout(),
+        None,
+        "and the loop does not sleep towards a time that stands still"
+    );
 
     clock.advance(2 * minute);
     turns(&mut ev, 5);

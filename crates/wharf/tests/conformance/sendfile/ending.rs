@@ -97,10 +97,6 @@ fn sf_12_close_towards_a_peer_that_does_not_read_ends_it_too() {
         let file = ground.file(&large());
         let task = ground.send(&file, ..);
         ground.begin(&task);
-        // The copy stands still when the buffer is full, the system's sending when the socket is.
-        let transport = ground.transport.clone();
-        let mark = transport.write_buffer_limits().high_mark();
-        ground.ev.until(|| ground.way == Way::Native || transport.write_buffer_len() > mark);
         ground.ev.quieten();
         ground.transport.close();
         // Each bit that the system still takes buys the close another timeout.
@@ -110,7 +106,10 @@ fn sf_12_close_towards_a_peer_that_does_not_read_ends_it_too() {
         }
         let error = ground.finish_alone(task).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionAborted);
-        ground.ev.until(|| ground.story.count("lost timed out") == 1);
+        ground.ev.until(|| ground.story.lost() == 1);
+        // A copy has little queued, and the system may take that bit yet; a file is queued whole.
+        let closed = ground.way == Way::Copied && ground.story.count("lost closed") == 1;
+        assert!(closed || ground.story.count("lost timed out") == 1, "{:?}", ground.story.lines());
     });
 }
 

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::io::ErrorKind;
 use std::net::Shutdown;
 use std::rc::Rc;
+use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 use wharf::{FaultPolicy, Protocol, Server, TransportRef, tcp};
@@ -83,9 +84,9 @@ fn sv_03_a_client_that_left_before_it_was_accepted_does_not_hold_up_the_next() {
 }
 
 /// A socket that listens, and a second hold on it. The port is asked for by number, so that the socket keeps it whatever
-/// happens to it.
+/// happens to it; the address is one that no other test uses.
 fn shared_listener() -> (Socket, Socket) {
-    let (first, at) = refusing([127, 0, 0, 1]);
+    let (first, at) = refusing([127, 22, 0, 1]);
     drop(first);
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     listener.bind(&at.into()).unwrap();
@@ -94,8 +95,8 @@ fn shared_listener() -> (Socket, Socket) {
 }
 
 #[test]
-fn sv_22_any_other_accept_error_is_reported_and_the_server_goes_on() {
-    let mut ev = TestLoop::new();
+fn sv_22_any_other_accept_error_is_reported_once_and_the_server_goes_on() {
+    let (mut ev, clock) = TestLoop::manual();
     let story = Story::new();
     let (listener, other) = shared_listener();
     let reports = Rc::new(RefCell::new(Vec::new()));
@@ -106,10 +107,12 @@ fn sv_22_any_other_accept_error_is_reported_and_the_server_goes_on() {
     // Somebody who shares the socket ends its listening, and accepting is an invalid call then.
     other.shutdown(Shutdown::Read).unwrap();
     ev.until(|| !reports.borrow().is_empty());
-    assert_eq!(reports.borrow()[0], (ErrorKind::InvalidInput, server.addresses().pop()));
+    ev.quieten();
+    assert_eq!(*reports.borrow(), [(ErrorKind::InvalidInput, server.addresses().pop())]);
     assert!(server.is_serving());
     other.listen(1).unwrap();
     let _peer = Peer::tcp(address(&server));
+    clock.advance(Duration::from_secs(1));
     ev.until(|| story.made() == 1);
 }
 

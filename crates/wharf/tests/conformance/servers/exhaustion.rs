@@ -42,7 +42,7 @@ impl Drop for Exhausted {
     }
 }
 
-type Reports = Rc<RefCell<Vec<(Option<i32>, Option<Duration>)>>>;
+type Reports = Rc<RefCell<Vec<(Option<i32>, Duration)>>>;
 
 /// A server on two addresses, with clients waiting on both, in a process that has just run out of descriptors.
 fn resting(
@@ -72,7 +72,7 @@ fn sv_20_running_out_of_descriptors_is_one_report_and_one_rest() {
         let (mut ev, clock, server, story, reports, mut peers, exhausted) = resting(6);
         let events = ev.statistics().events;
         ev.quieten();
-        assert_eq!(*reports.borrow(), [(Some(Errno::EMFILE as i32), Some(REST))]);
+        assert_eq!(*reports.borrow(), [(Some(Errno::EMFILE as i32), REST)]);
         assert_eq!(ev.statistics().timers, 1);
         assert_eq!(ev.statistics().events, events, "a resting listener is not polled");
         assert_eq!((story.born(), server.is_serving()), (0, true));

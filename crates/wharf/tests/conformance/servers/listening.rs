@@ -30,8 +30,8 @@ fn ask<R>(transport: &TransportRef, question: impl FnOnce(SockRef<'_>) -> R) -> 
 /// Leaves a connection of `port`'s behind in `TIME_WAIT`: the server's side ends first.
 fn linger_on_a_port(ev: &mut TestLoop) -> SocketAddr {
     let story = Story::new();
-    let server = ev.finish(tcp::listen(ev, "127.0.0.1:0", story.factory()));
-    let server = server.unwrap();
+    // An address that no other test uses, so that nobody takes the port meanwhile.
+    let server = ev.finish(tcp::listen(ev, "127.4.0.1:0", story.factory())).unwrap();
     let at = address(&server);
     let mut peer = Peer::tcp(at);
     ev.until(|| story.made() == 1);
@@ -206,9 +206,10 @@ fn sv_24_a_socket_that_is_only_bound_is_listened_on() {
 #[test]
 fn sv_25_an_address_in_use_is_named_and_the_others_are_let_go() {
     let mut ev = TestLoop::new();
-    let taken = TcpListener::bind("127.0.0.2:0").unwrap();
+    // Addresses that no other test uses, so that the port is free on the one when it is free on the other.
+    let taken = TcpListener::bind("127.25.0.2:0").unwrap();
     let taken_at = taken.local_addr().unwrap();
-    let free_at = SocketAddr::from(([127, 0, 0, 1], taken_at.port()));
+    let free_at = SocketAddr::from(([127, 25, 0, 1], taken_at.port()));
     let both = [free_at, taken_at];
     let error = ev.finish(tcp::listen(&ev.handle, both, Story::new().factory())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AddrInUse);
@@ -309,7 +310,7 @@ fn sv_29_the_backlog_is_the_systems() {
 }
 
 #[test]
-fn the_listener_of_a_server_that_is_not_closed_is_closed_with_its_loop() {
+fn sv_23_the_listener_of_a_server_that_is_not_closed_is_closed_with_its_loop() {
     let mut ev = TestLoop::new();
     let dropped = Rc::new(Cell::new(false));
     let story = Story::new();

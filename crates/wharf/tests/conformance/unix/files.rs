@@ -210,7 +210,7 @@ fn u_04_the_file_of_a_socket_that_was_given_stays_its_makers() {
 }
 
 #[test]
-fn u_04_a_server_that_could_not_start_leaves_no_file() {
+fn u_04_a_server_that_never_served_leaves_no_file() {
     let (mut ev, folder) = (TestLoop::new(), Folder::new());
     let path = folder.join("s");
     let listen = unix::listen(&ev.handle, &path, Story::new().factory()).start_serving(false);
