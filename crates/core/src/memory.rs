@@ -337,6 +337,10 @@ impl Drop for Stage {
         self.shared.0.ready.take();
         self.shared.0.timers.take();
         self.shared.0.enlisted.take();
+        let panicked = self.shared.0.panicked.take();
+        if let Some(payload) = panicked.filter(|_| !std::thread::panicking()) {
+            std::panic::resume_unwind(payload);
+        }
     }
 }
 

@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use wharf_core::Clock;
 use wharf_core::guard::{self, FaultReport};
+use wharf_core::schedule::Settle;
 
 use crate::clock::SystemClock;
 use crate::fault::{FaultPolicy, Faults};
@@ -331,6 +332,20 @@ impl EventLoop {
     }
 }
 
+/// What is still to be settled, in reverse; it goes back to where it came from if a panic cuts the settling short.
+struct Rest<'a> {
+    of: &'a RefCell<Vec<Rc<dyn Settle>>>,
+    items: Vec<Rc<dyn Settle>>,
+}
+
+impl Drop for Rest<'_> {
+    fn drop(&mut self) {
+        if !self.items.is_empty() {
+            self.of.borrow_mut().extend(self.items.drain(..).rev());
+        }
+    }
+}
+
 struct ResetOnDrop<'a>(&'a Cell<bool>);
 
 impl Drop for ResetOnDrop<'_> {
@@ -420,8 +435,9 @@ impl LoopHandle {
             if self.0.enlisted.borrow().is_empty() {
                 return;
             }
-            let items = self.0.enlisted.take();
-            for item in items {
+            let mut rest = Rest { of: &self.0.enlisted, items: self.0.enlisted.take() };
+            rest.items.reverse();
+            while let Some(item) = rest.items.pop() {
                 item.settle();
             }
         }
@@ -437,7 +453,10 @@ impl LoopHandle {
                 break;
             }
             for source in sources {
-                source.shut();
+                // A protocol that its user holds (rule T11) must not keep the others from being told.
+                if let Err(caught) = guard::call("shut", || source.shut()) {
+                    state.faults.resume_later(caught.payload);
+                }
             }
         }
         state.closed.set(true);
@@ -461,6 +480,9 @@ impl LoopHandle {
         self.drop_guarded(enlisted);
         let watches = state.watches.take();
         self.drop_guarded(watches);
+        // Last, because they were told of what went before; either may hold a handle on this very loop.
+        self.drop_guarded(state.counters.take_observer());
+        self.drop_guarded(state.faults.set(FaultPolicy::Contain));
     }
 
     fn drop_guarded<T>(&self, value: T) {

@@ -76,6 +76,11 @@ impl Faults {
         }
     }
 
+    /// A panic that is nobody's fault but the caller's: it is resumed whatever the policy.
+    pub(crate) fn resume_later(&self, payload: Box<dyn Any + Send>) {
+        self.pending.borrow_mut().get_or_insert(payload);
+    }
+
     /// The panic to resume now, if there is one.
     pub(crate) fn take_pending(&self) -> Option<Box<dyn Any + Send>> {
         self.pending.take()

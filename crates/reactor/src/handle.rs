@@ -205,7 +205,10 @@ impl LoopHandle {
     }
 
     pub(crate) fn attach(&self, key: Key, source: Rc<dyn Source>) {
-        self.0.registry.borrow_mut().fill(key, source);
+        // On a loop that is gone nobody would ever break the circle of loop and source.
+        if !self.is_closed() {
+            self.0.registry.borrow_mut().fill(key, source);
+        }
     }
 
     pub(crate) fn registry(&self) -> &RefCell<Registry> {

@@ -46,7 +46,8 @@ impl Pool {
         if queue.closed {
             return Err(std::io::Error::other(crate::LoopClosed));
         }
-        if queue.idle == 0 && queue.threads < THREADS {
+        // An idle thread is spoken for by each piece of work that waits.
+        if queue.work.len() >= queue.idle && queue.threads < THREADS {
             let shared = Arc::clone(&self.shared);
             let started =
                 thread::Builder::new().name("wharf-blocking".into()).spawn(move || serve(&shared));

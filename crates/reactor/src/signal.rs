@@ -59,8 +59,14 @@ impl Signals {
     fn add(&self, signal: i32, callback: Box<dyn FnMut()>) -> io::Result<()> {
         let slot = check(signal)?;
         let callback = Rc::new(RefCell::new(callback));
-        if let Some((_, old)) = self.owned.borrow_mut().get_mut(&signal) {
-            *old = callback;
+        let place = self
+            .owned
+            .borrow_mut()
+            .get_mut(&signal)
+            .map(|(_, old)| std::mem::replace(old, Rc::clone(&callback)));
+        if let Some(replaced) = place {
+            // With nothing borrowed: it is the user's.
+            drop(replaced);
             return Ok(());
         }
         look_after_default(signal, slot)?;

@@ -12,6 +12,7 @@ use wharf_core::stream::Interest;
 
 use crate::handle::LoopHandle;
 use crate::registry::Key;
+use crate::remote::LoopClosed;
 
 /// Something that lives on the loop and waits for a descriptor.
 pub trait Source: 'static {
@@ -76,6 +77,9 @@ impl Registration {
     /// The poller's: `AlreadyExists` when the descriptor is registered by somebody else, `PermissionDenied` for a
     /// regular file.
     pub fn set_interest(&mut self, fd: impl AsFd, interest: Interest) -> io::Result<()> {
+        if self.handle.is_closed() {
+            return Err(io::Error::other(LoopClosed));
+        }
         let poller = self.handle.poller();
         if self.polled {
             return poller.modify(fd.as_fd(), self.key.to_usize(), interest);

@@ -174,6 +174,11 @@ impl Counters {
         caught
     }
 
+    /// The observer, when the loop ends.
+    pub(crate) fn take_observer(&self) -> Option<SlowObserver> {
+        self.observer.take()
+    }
+
     #[inline]
     pub(crate) fn count(&self, traffic: Traffic) {
         match traffic {

@@ -50,6 +50,11 @@ pub trait StreamSocket: AsFd + 'static {
     /// The address of our end, if it has one.
     fn local_addr(&self) -> Option<Address>;
 
+    /// Whether nobody has a duplicate of the descriptor, as nobody can of one that this process has just made.
+    fn is_exclusive(&self) -> bool {
+        false
+    }
+
     /// Answers a question for a fact of this kind of stream. `access` leads back to the driver.
     fn provide(
         &self,
@@ -70,7 +75,7 @@ pub struct Polled<S> {
     peer: Peer,
     /// What the system said, once somebody has asked.
     local: OnceCell<Box<Address>>,
-    /// Whether the descriptor was lent out, so that a duplicate of it may exist.
+    /// Whether a duplicate of the descriptor may exist.
     lent: Cell<bool>,
 }
 
@@ -118,12 +123,13 @@ pub fn stream<S: StreamSocket>(
 ) -> Rc<StreamDriver<S>> {
     let registration = Registration::new(handle);
     let key = registration.key();
+    let lent = Cell::new(!socket.is_exclusive());
     let io = Polled {
         socket: Some(socket),
         registration,
         peer: Peer::new(peer),
         local: OnceCell::new(),
-        lent: Cell::new(false),
+        lent,
     };
     let driver = StreamDriver::new(io, handle.clone(), handle.next_id(), protocol, options);
     handle.attach(key, Rc::clone(&driver) as Rc<dyn Source>);

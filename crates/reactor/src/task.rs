@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use wharf_core::Fault;
 use wharf_core::guard::{self, FaultReport};
 use wharf_core::schedule::deadline;
 
-use crate::handle::{LoopHandle, TimerHandle};
+use crate::handle::{LoopHandle, LoopState, TimerHandle};
 
 /// Why a task has no result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,7 +141,8 @@ impl Tasks {
 /// A future with its place among the loop's tasks and its panics caught.
 struct Guarded<F> {
     body: Rc<Body<F>>,
-    handle: LoopHandle,
+    /// Weak, because a task that comes too late for its loop is forgotten with this.
+    state: Weak<LoopState>,
     place: usize,
     known: bool,
 }
@@ -151,8 +152,9 @@ impl<F: Future> Future for Guarded<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        let Some(handle) = this.state.upgrade().map(LoopHandle) else { return Poll::Pending };
         if !std::mem::replace(&mut this.known, true) {
-            this.handle.tasks().places.borrow_mut()[this.place].waker = Some(cx.waker().clone());
+            handle.tasks().places.borrow_mut()[this.place].waker = Some(cx.waker().clone());
         }
         let mut body = this.body.0.borrow_mut();
         let Some(future) = body.as_mut() else { return Poll::Pending };
@@ -160,7 +162,7 @@ impl<F: Future> Future for Guarded<F> {
             Ok(poll) => poll.map(Ok),
             Err(caught) => {
                 let fault = caught.fault.clone();
-                this.handle.report(FaultReport::caught(caught));
+                handle.report(FaultReport::caught(caught));
                 Poll::Ready(Err(fault))
             }
         }
@@ -169,10 +171,12 @@ impl<F: Future> Future for Guarded<F> {
 
 impl<F> Drop for Guarded<F> {
     fn drop(&mut self) {
-        if let Err(caught) = guard::call("task", || self.body.discard()) {
-            self.handle.report(FaultReport::caught(caught));
+        let outcome = guard::call("task", || self.body.discard());
+        let Some(handle) = self.state.upgrade().map(LoopHandle) else { return };
+        if let Err(caught) = outcome {
+            handle.report(FaultReport::caught(caught));
         }
-        self.handle.tasks().retire(self.place);
+        handle.tasks().retire(self.place);
     }
 }
 
@@ -189,7 +193,7 @@ impl LoopHandle {
         }
         let body = Rc::new(Body(RefCell::new(Some(Box::pin(future)))));
         let place = self.tasks().enlist(Rc::clone(&body) as Rc<dyn Discard>);
-        let future = Guarded { body, handle: self.clone(), place, known: false };
+        let future = Guarded { body, state: Rc::downgrade(&self.0), place, known: false };
         let shared = Arc::clone(self.shared());
         let (runnable, task) = async_task::spawn_local(future, move |task| shared.push_task(task));
         runnable.schedule();

@@ -60,7 +60,11 @@ impl Watch {
         // Looked up again for each direction: the other one's callback may have removed it.
         let callback = self.slot(direction).borrow().clone();
         if let Some(callback) = callback {
-            if let Err(caught) = guard::call(name, || (callback.borrow_mut())()) {
+            if let Err(caught) = guard::call(name, move || {
+                (callback.borrow_mut())();
+                // Inside the guard: a callback that has removed itself ends here.
+                drop(callback);
+            }) {
                 self.handle.report(FaultReport::caught(caught));
             }
             self.handle.callback_returned(None, name);

@@ -17,7 +17,7 @@ use wharf_core::driver::{Readiness, StreamOptions};
 use wharf_core::stream::Interest;
 use wharf_core::{Address, IntoProtocol, TransportRef};
 use wharf_reactor::source::{Registration, Source};
-use wharf_reactor::{Handle, LoopHandle, oneshot, stream};
+use wharf_reactor::{Handle, LoopClosed, LoopHandle, oneshot, stream};
 
 use crate::endpoint::{EndpointList, Endpoints};
 use crate::options::stream_setters;
@@ -309,13 +309,12 @@ pub(crate) async fn establish<P: IntoProtocol>(
         let _ = sender.send(begun.begin());
     });
     let mut guard = TakeBack { driver: Some(driver), begin };
-    let begun = receiver.await;
+    let Some(begun) = receiver.await else {
+        // It did not begin: the loop is gone. The guard takes the stream back.
+        return Err(io::Error::other(LoopClosed));
+    };
     let Some(driver) = guard.driver.take() else { return Err(io::ErrorKind::Other.into()) };
-    match begun {
-        Some(Ok(())) => Ok((driver.handle(), shared)),
-        Some(Err(fault)) => Err(io::Error::other(fault)),
-        None => Err(io::Error::other("the event loop was dropped")),
-    }
+    begun.map(|()| (driver.handle(), shared)).map_err(io::Error::other)
 }
 
 /// Takes a stream back whose maker has given up: without a word if its protocol knows nothing, else by an abort.

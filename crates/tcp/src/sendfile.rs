@@ -100,15 +100,17 @@ async fn send_natively(
     sent: &Position,
     length: u64,
 ) -> io::Result<Natively> {
-    struct Cancel<'a>(&'a NativeStream, bool);
+    /// Takes the file out of the stream again, unless it is over.
+    struct Cancel<'a>(&'a NativeStream, Rc<Cell<bool>>);
     impl Drop for Cancel<'_> {
         fn drop(&mut self) {
-            if self.1 {
+            if !self.1.get() {
                 self.0.0.cancel_outflow();
             }
         }
     }
     let (sender, receiver) = oneshot();
+    let over = Rc::new(Cell::new(false));
     let outflow = FileOutflow {
         file: file.try_clone()?,
         offset: i64::try_from(sent.start)
@@ -116,6 +118,7 @@ async fn send_natively(
         remaining: length,
         sent: Rc::clone(&sent.sent),
         failure: None,
+        over: Rc::clone(&over),
         done: sender,
     };
     if stream.0.send_outflow(Box::new(outflow)).is_err() {
@@ -124,10 +127,8 @@ async fn send_natively(
             "another file is being sent, or the end was written",
         ));
     }
-    let mut cancel = Cancel(stream, true);
-    let result = receiver.await;
-    cancel.1 = false;
-    match result {
+    let _cancel = Cancel(stream, over);
+    match receiver.await {
         Some(Err(error)) if is_unsupported(&error) && sent.sent.get() == 0 => Ok(Natively::Not),
         Some(result) => result.map(|()| Natively::Sent),
         None => Err(io::ErrorKind::ConnectionAborted.into()),
@@ -148,6 +149,7 @@ struct FileOutflow {
     sent: Rc<Cell<u64>>,
     /// What was wrong with the file, as opposed to the connection.
     failure: Option<io::Error>,
+    over: Rc<Cell<bool>>,
     done: OneshotSender<io::Result<()>>,
 }
 
@@ -173,6 +175,7 @@ impl Outflow<Polled<Socket>> for FileOutflow {
     }
 
     fn finish(self: Box<Self>, result: io::Result<()>) {
+        self.over.set(true);
         let result = self.failure.map_or(result, Err);
         let _ = self.done.send(result);
     }
@@ -187,11 +190,10 @@ fn send_some(socket: &Socket, file: &File, offset: &mut i64, count: usize) -> io
     pipe.add(Signal::SIGPIPE);
     let before = pipe.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
     let sent = nix::sys::sendfile::sendfile64(socket.as_fd(), file.as_fd(), Some(offset), count);
-    if sent == Err(Errno::EPIPE) {
-        // It is pending in this thread, so this takes it away and does not wait.
-        pipe.wait()?;
-    }
+    // It is pending in this thread, so this takes it away and does not wait.
+    let taken = if sent == Err(Errno::EPIPE) { pipe.wait().map(drop) } else { Ok(()) };
     before.thread_set_mask()?;
+    taken?;
     Ok(sent?)
 }
 
@@ -358,11 +360,11 @@ impl Drop for Pump {
 
 impl Protocol for PumpProtocol {
     fn data_received(&mut self, transport: &TransportRef, data: &[u8]) {
-        let mut rest = data;
-        while !rest.is_empty() {
-            let taken = self.inner.feed(transport, rest);
-            assert!(taken > 0, "get_buffer returned an empty buffer");
-            rest = &rest[taken..];
+        let taken = self.inner.feed(transport, data);
+        assert!(taken > 0, "get_buffer returned an empty buffer");
+        // What does not fit comes again, to whoever listens by then, and if it is still wanted.
+        if let Some(current) = transport.protocol().filter(|_| taken < data.len()) {
+            transport.replace_protocol(current, &data[taken..]);
         }
     }
 

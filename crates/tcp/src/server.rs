@@ -69,7 +69,8 @@ pub struct Server(Rc<ServerState>);
 struct ServerState {
     me: Weak<Self>,
     handle: LoopHandle,
-    factory: RefCell<Factory>,
+    /// Out of its place while it runs, and gone once the server is closed: it may hold the server itself.
+    factory: RefCell<Option<Factory>>,
     options: ServerOptions,
     observer: RefCell<Option<AcceptObserver>>,
     stream: Rc<StreamOptions>,
@@ -135,7 +136,7 @@ impl Server {
         let state = Rc::new_cyclic(|me| ServerState {
             me: me.clone(),
             handle: handle.clone(),
-            factory: RefCell::new(factory),
+            factory: RefCell::new(Some(factory)),
             observer: RefCell::new(options.observer.take()),
             stream: Rc::new(StreamOptions { owner: Some(owner(me)), ..options.stream.clone() }),
             options,
@@ -222,8 +223,8 @@ impl Server {
             }
             Phase::Paused => {}
         }
-        state.phase.set(Phase::Serving);
-        state.update_polling()
+        let before = state.phase.replace(Phase::Serving);
+        state.update_polling().inspect_err(|_| state.phase.set(before))
     }
 
     /// Stops accepting and goes on listening: clients wait in the backlog until
@@ -351,12 +352,18 @@ impl ServerState {
             acceptor.close();
         }
         self.wake_waiters();
+        // Neither is called again, and either may hold the server. Last, because they are the user's.
+        drop(self.factory.take());
+        drop(self.observer.take());
     }
 
     async fn wait(&self, until: Until) {
         if !self.is_over(until) {
             let (sender, receiver) = oneshot();
-            self.waiters.borrow_mut().push(Waiter { until, sender });
+            let mut waiters = self.waiters.borrow_mut();
+            waiters.retain(|waiter| !waiter.sender.is_closed());
+            waiters.push(Waiter { until, sender });
+            drop(waiters);
             receiver.await;
         }
     }
@@ -378,8 +385,15 @@ impl ServerState {
 
     /// Makes a connection of an accepted socket. Its descriptor is closed on every way out.
     fn welcome(&self, socket: socket2::Socket, peer: Option<Address>) {
-        let factory = &self.factory;
-        let made = guard::call("factory", || (factory.borrow_mut())());
+        let factory = self.factory.take();
+        let Some(mut factory) = factory else { return };
+        let made = guard::call("factory", &mut factory);
+        let unused = if self.phase.get() == Phase::Closed {
+            Some(factory)
+        } else {
+            self.factory.replace(Some(factory))
+        };
+        drop(unused);
         let protocol = match made {
             Ok(protocol) => protocol,
             Err(caught) => return self.handle.report(FaultReport::caught(caught)),
@@ -413,7 +427,9 @@ impl ServerState {
             if let Err(caught) = guard::call("accept observer", || observer(&trouble)) {
                 self.handle.report(FaultReport::caught(caught));
             }
-            self.observer.borrow_mut().get_or_insert(observer);
+            if self.phase.get() != Phase::Closed {
+                self.observer.borrow_mut().get_or_insert(observer);
+            }
         }
     }
 }
@@ -500,8 +516,8 @@ impl Source for Acceptor {
                 Ok((socket, peer)) => server.welcome(socket, peer),
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return,
-                    // A client that left before it was accepted is no trouble of ours.
-                    io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => continue,
+                    io::ErrorKind::Interrupted => continue,
+                    _ if is_of_the_client(&error) => continue,
                     _ => return server.rest(self.address.as_ref(), error),
                 },
             }
@@ -515,6 +531,26 @@ impl Source for Acceptor {
         self.server.close();
         self.close();
     }
+}
+
+/// Whether the trouble is that of one client, or of the way to it: it is gone, and the next one may be better off.
+fn is_of_the_client(error: &io::Error) -> bool {
+    use nix::errno::Errno;
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(
+        errno,
+        Some(
+            Errno::ECONNABORTED
+                | Errno::EPROTO
+                | Errno::ENOPROTOOPT
+                | Errno::EOPNOTSUPP
+                | Errno::ETIMEDOUT
+                | Errno::ENETDOWN
+                | Errno::ENETUNREACH
+                | Errno::EHOSTDOWN
+                | Errno::EHOSTUNREACH
+        )
+    )
 }
 
 impl SocketFile {

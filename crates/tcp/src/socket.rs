@@ -20,19 +20,23 @@ const SEND_FLAGS: i32 = MsgFlags::empty().bits(); // The socket option SO_NOSIGP
 
 /// A connected stream socket, TCP or Unix, non-blocking and close-on-exec.
 #[derive(Debug)]
-pub(crate) struct Socket(socket2::Socket);
+pub(crate) struct Socket {
+    socket: socket2::Socket,
+    /// Whether it was made here, so that nobody can have a duplicate of it.
+    ours: bool,
+}
 
 impl Socket {
     /// An unconnected one.
     pub(crate) fn new(domain: Domain) -> io::Result<Self> {
         let socket = socket2::Socket::new(domain, Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
-        Self::prepare(socket)
+        Self::prepare(socket, true)
     }
 
     /// One that was accepted, with `accept`'s options on it already.
     pub(crate) fn accepted(socket: socket2::Socket) -> Self {
-        Self(socket)
+        Self { socket, ours: true }
     }
 
     /// One that somebody else has made and connected.
@@ -40,20 +44,20 @@ impl Socket {
     /// # Errors
     /// `InvalidInput` when it is no stream socket.
     pub(crate) fn adopt(fd: OwnedFd) -> io::Result<Self> {
-        Self::prepare(adopted(fd)?)
+        Self::prepare(adopted(fd)?, false)
     }
 
-    fn prepare(socket: socket2::Socket) -> io::Result<Self> {
+    fn prepare(socket: socket2::Socket, ours: bool) -> io::Result<Self> {
         if is_tcp(&socket) {
             socket.set_tcp_nodelay(true)?;
         }
         #[cfg(target_vendor = "apple")]
         socket.set_nosigpipe(true)?;
-        Ok(Self(socket))
+        Ok(Self { socket, ours })
     }
 
     pub(crate) fn as_raw(&self) -> &socket2::Socket {
-        &self.0
+        &self.socket
     }
 }
 
@@ -88,35 +92,39 @@ pub(crate) fn is_ip(address: &SockAddr) -> bool {
 
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.socket.as_fd()
     }
 }
 
 impl StreamSocket for Socket {
     #[inline]
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        (&self.0).read(buffer)
+        (&self.socket).read(buffer)
     }
 
     #[inline]
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.send_with_flags(bytes, SEND_FLAGS)
+        self.socket.send_with_flags(bytes, SEND_FLAGS)
     }
 
     fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.send_vectored_with_flags(slices, SEND_FLAGS)
+        self.socket.send_vectored_with_flags(slices, SEND_FLAGS)
     }
 
     fn shutdown_write(&self) -> io::Result<()> {
-        self.0.shutdown(Shutdown::Write)
+        self.socket.shutdown(Shutdown::Write)
     }
 
     fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.0.take_error()
+        self.socket.take_error()
     }
 
     fn local_addr(&self) -> Option<Address> {
-        self.0.local_addr().ok().as_ref().and_then(address)
+        self.socket.local_addr().ok().as_ref().and_then(address)
+    }
+
+    fn is_exclusive(&self) -> bool {
+        self.ours
     }
 
     fn provide(

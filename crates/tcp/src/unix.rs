@@ -25,8 +25,8 @@ use crate::socket::{Socket, unix_address};
 
 /// Listens on a path, or on an abstract name, and gives each connection a protocol of `factory`.
 ///
-/// A socket file whose server is gone is replaced; a live one, and a file of any other kind, is left alone, and
-/// listening fails with `AddrInUse`.
+/// A socket file that nobody listens on is replaced, its server being gone, or bound and not listening yet; a live one,
+/// and a file of any other kind, is left alone, and listening fails with `AddrInUse`.
 /// Await it, after any of the settings of [`Listen`].
 #[doc(alias = "create_unix_server")]
 pub fn listen<P, F>(handle: &LoopHandle, at: impl Into<UnixAddress>, factory: F) -> Listen

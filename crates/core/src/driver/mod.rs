@@ -45,8 +45,20 @@ pub struct StreamDriver<I: StreamIo, H: Host> {
 /// What settling does next.
 enum Step {
     Tell(Notice),
-    Deliver(Bytes),
+    Deliver,
     Rest,
+}
+
+/// How many things settling tells in one go.
+const STEPS: usize = 32;
+
+/// Has the driver settled later when settling does not come to its end.
+struct EnlistOnUnwind<'a, I: StreamIo, H: Host>(&'a Rc<StreamDriver<I, H>>);
+
+impl<I: StreamIo, H: Host> Drop for EnlistOnUnwind<'_, I, H> {
+    fn drop(&mut self) {
+        self.0.settle_soon();
+    }
 }
 
 impl<I: StreamIo, H: Host> StreamDriver<I, H> {
@@ -166,16 +178,22 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         if self.busy.get() {
             return;
         }
-        loop {
+        // A protocol that its user holds lets nothing be told (rule T11); what is owed is told in a later turn.
+        let unwinding = EnlistOnUnwind(self);
+        for _ in 0..STEPS {
             match self.next_step() {
                 // A fault has been reported, and the state knows of it.
                 Step::Tell(notice) => {
                     let _ = self.tell(notice);
                 }
-                Step::Deliver(bytes) => self.deliver(&bytes),
-                Step::Rest => return,
+                Step::Deliver => self.deliver(),
+                Step::Rest => {
+                    std::mem::forget(unwinding);
+                    return;
+                }
             }
         }
+        // Two callbacks that keep each other busy; others get their turn first. Dropping the guard enlists.
     }
 
     #[inline]
@@ -194,7 +212,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
             && inner.has_leftover()
             && inner.state.may_deliver()
         {
-            return Step::Deliver(std::mem::take(&mut inner.rare().leftover));
+            return Step::Deliver;
         }
         if let Some(notice) = untold {
             return Step::Tell(notice);
@@ -209,43 +227,60 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     }
 
     fn tell(self: &Rc<Self>, notice: Notice) -> Result<(), Fault> {
-        if notice == Notice::Lost {
-            self.end();
-            return Ok(());
-        }
-        self.inner.borrow_mut().state.told(notice);
         let Some(protocol) = self.protocol() else { return Ok(()) };
+        // Before anything is noted as told.
+        protocol.assert_free();
         match notice {
-            Notice::Made => self.call(&protocol, "connection_made", |transport| {
-                protocol.connection_made(transport)
-            }),
+            Notice::Made => self.tell_with(
+                &protocol,
+                notice,
+                "connection_made",
+                StreamProtocol::connection_made,
+            ),
             Notice::PauseWriting => {
-                self.call(&protocol, "pause_writing", |transport| protocol.pause_writing(transport))
+                self.tell_with(&protocol, notice, "pause_writing", StreamProtocol::pause_writing)
             }
-            Notice::ResumeWriting => self
-                .call(&protocol, "resume_writing", |transport| protocol.resume_writing(transport)),
+            Notice::ResumeWriting => {
+                self.tell_with(&protocol, notice, "resume_writing", StreamProtocol::resume_writing)
+            }
             Notice::Eof => {
                 let mut answer = KeepOpen::No;
-                let told = self.call(&protocol, "eof_received", |transport| {
-                    answer = protocol.eof_received(transport)
-                });
+                let told =
+                    self.tell_with(&protocol, notice, "eof_received", |protocol, transport| {
+                        answer = protocol.eof_received(transport);
+                    });
                 self.inner.borrow_mut().state.eof_answered(answer);
                 told
             }
-            Notice::Lost => Ok(()),
+            Notice::Lost => {
+                self.end(protocol);
+                Ok(())
+            }
         }
     }
 
+    fn tell_with(
+        self: &Rc<Self>,
+        protocol: &StreamProtocol,
+        notice: Notice,
+        name: &'static str,
+        callback: impl FnOnce(&StreamProtocol, &TransportRef),
+    ) -> Result<(), Fault> {
+        self.inner.borrow_mut().state.told(notice);
+        self.call(protocol, name, |transport| callback(protocol, transport))
+    }
+
     /// Delivers bytes that a protocol switch handed over.
-    fn deliver(self: &Rc<Self>, bytes: &Bytes) {
+    fn deliver(self: &Rc<Self>) {
         let Some(protocol) = self.protocol() else { return };
         let name = match protocol.reception() {
             Reception::Plain => "data_received",
             Reception::Buffered => "buffer_updated",
         };
+        let bytes = std::mem::take(&mut self.inner.borrow_mut().rare().leftover);
         let mut taken = 0;
         let called =
-            self.call(&protocol, name, |transport| taken = protocol.feed(transport, bytes));
+            self.call(&protocol, name, |transport| taken = protocol.feed(transport, &bytes));
         if called.is_ok() && taken == 0 {
             self.refuse_empty_buffer(&protocol);
         }
@@ -260,7 +295,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     }
 
     /// Tells the loss, lets go of the protocol, and closes.
-    fn end(self: &Rc<Self>) {
+    fn end(self: &Rc<Self>, protocol: StreamProtocol) {
         let (why, rare) = {
             let mut inner = self.inner.borrow_mut();
             inner.state.told(Notice::Lost);
@@ -274,12 +309,11 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
                 outflow.finish(Err(ErrorKind::ConnectionAborted.into()));
             }
         }
-        if let Some(protocol) = self.protocol() {
-            // The state is at its end, so whatever the callback does, and a panic too, changes nothing any more.
-            let _ = self.call(&protocol, "connection_lost", |transport| {
-                protocol.connection_lost(transport, &why)
-            });
-        }
+        // The state is at its end, so whatever the callback does, and a panic too, changes nothing any more.
+        let _ = self.call(&protocol, "connection_lost", |transport| {
+            protocol.connection_lost(transport, &why);
+        });
+        drop(protocol);
         let protocol = {
             let mut inner = self.inner.borrow_mut();
             inner.return_queue(&self.host);
@@ -293,21 +327,9 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         drop_guarded(protocol, &self.host);
     }
 
-    /// Calls the protocol: not nested, not while it is borrowed, with nothing of ours held, and with panics caught.
+    /// Calls the protocol, which is known to be free: not nested, with nothing of ours held, and with panics caught.
     #[inline]
     fn call(
-        self: &Rc<Self>,
-        protocol: &StreamProtocol,
-        name: &'static str,
-        callback: impl FnOnce(&TransportRef),
-    ) -> Result<(), Fault> {
-        protocol.assert_free();
-        self.call_free(protocol, name, callback)
-    }
-
-    /// Calls a protocol that is known not to be borrowed.
-    #[inline]
-    fn call_free(
         self: &Rc<Self>,
         protocol: &StreamProtocol,
         name: &'static str,
@@ -373,7 +395,8 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
                 inner.state.fail(Lost::TimedOut);
             }
         }
-        self.settle_now();
+        // Not here: a timer runs inside a guard, and what is told must not.
+        self.settle_soon();
     }
 }
 

@@ -61,7 +61,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         };
         if count > 0 {
             // What a fault changes, the state knows.
-            let _ = self.call_free(protocol, "data_received", |transport| {
+            let _ = self.call(protocol, "data_received", |transport| {
                 protocol.data_received(transport, &buffer[..count]);
             });
         }
@@ -73,7 +73,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     fn receive_buffered(self: &Rc<Self>, protocol: &StreamProtocol) -> (usize, bool) {
         let mut count = 0;
         let mut room = 0;
-        let called = self.call_free(protocol, "get_buffer", |_| {
+        let called = self.call(protocol, "get_buffer", |_| {
             protocol.get_buffer(None, &mut |buffer| {
                 room = buffer.len();
                 if room > 0 {
@@ -90,7 +90,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
             self.refuse_empty_buffer(protocol);
         }
         if count > 0 {
-            let _ = self.call_free(protocol, "buffer_updated", |transport| {
+            let _ = self.call(protocol, "buffer_updated", |transport| {
                 protocol.buffer_updated(transport, count)
             });
         }
