@@ -22,7 +22,7 @@ pub(crate) fn run(project: &Project, args: Parser) -> Result<Outcome> {
     let recorded = step("asyncio's traces", || record(project))?;
     let sh = &project.sh;
     step("our traces", || {
-        let test = ["--locked", "-p", "wharf", "--test", "conformance", "scenarios"];
+        let test = ["--locked", "--test", "conformance", "scenarios"];
         let list = cmd!(sh, "cargo test --quiet {test...} -- --list").quiet().read()?;
         if !list.contains(": test") {
             return Err("the facade's conformance tests have no scenarios".into());

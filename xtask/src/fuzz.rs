@@ -25,6 +25,7 @@ pub(crate) fn fuzz_for(project: &Project, seconds: u32) -> Result<Outcome> {
         return Outcome::skipped("no cargo-fuzz");
     }
     let seconds = seconds.to_string();
-    cmd!(sh, "cargo +nightly fuzz run stream_state -- -max_total_time={seconds}").run()?;
+    cmd!(sh, "cargo +nightly fuzz run stream_state -- -max_total_time={seconds} -verbosity=0")
+        .run()?;
     Ok(Outcome::Done)
 }

@@ -104,6 +104,8 @@ struct StageState {
     panicked: RefCell<Option<Box<dyn Any + Send>>>,
     next: Cell<u64>,
     running: Cell<bool>,
+    /// Set when the stage is dropped: what comes later is dropped too.
+    closed: Cell<bool>,
 }
 
 /// Deadline, and order of insertion.
@@ -157,6 +159,7 @@ impl Stage {
                 panicked: RefCell::default(),
                 next: Cell::new(1),
                 running: Cell::new(false),
+                closed: Cell::new(false),
             })),
         }
     }
@@ -334,6 +337,7 @@ impl Drop for Stage {
         for actor in actors {
             actor.shut();
         }
+        self.shared.0.closed.set(true);
         self.shared.0.ready.take();
         self.shared.0.timers.take();
         self.shared.0.enlisted.take();
@@ -390,17 +394,23 @@ impl Scheduler for StageRef {
     }
 
     fn call_soon(&self, callback: Box<dyn FnOnce()>) {
-        self.0.ready.borrow_mut().push_back(callback);
+        if !self.0.closed.get() {
+            self.0.ready.borrow_mut().push_back(callback);
+        }
     }
 
     fn call_at(&self, deadline: Instant, callback: Box<dyn FnOnce()>) -> Box<dyn Timer> {
         let key = (deadline, self.number());
-        self.0.timers.borrow_mut().insert(key, callback);
+        if !self.0.closed.get() {
+            self.0.timers.borrow_mut().insert(key, callback);
+        }
         Box::new(StageTimer { stage: Rc::downgrade(&self.0), key })
     }
 
     fn enlist(&self, item: Rc<dyn Settle>) {
-        self.0.enlisted.borrow_mut().push(item);
+        if !self.0.closed.get() {
+            self.0.enlisted.borrow_mut().push(item);
+        }
     }
 }
 

@@ -107,6 +107,13 @@ impl StreamProtocol {
         self.0.reception()
     }
 
+    /// Whether nobody else holds it.
+    #[inline]
+    #[must_use]
+    pub fn is_unshared(&self) -> bool {
+        Rc::strong_count(&self.0) == 1
+    }
+
     /// The name of its type, for reports.
     #[must_use]
     pub fn type_name(&self) -> &'static str {

@@ -24,36 +24,39 @@ fn instant() -> Instant {
     Instant::now()
 }
 
-/// A moment, in processor ticks.
+/// A moment, in processor ticks; where the processor's counter cannot be read, by the system's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ticks(u64);
+pub(crate) struct Ticks(Counter);
+
+#[cfg(target_arch = "x86_64")]
+type Counter = u64;
+#[cfg(not(target_arch = "x86_64"))]
+type Counter = Instant;
 
 impl Ticks {
+    #[cfg(target_arch = "x86_64")]
     #[inline]
     pub(crate) fn now() -> Self {
-        Self(counter())
+        // SAFETY: every x86-64 processor has the instruction, and it touches no memory.
+        Self(unsafe { core::arch::x86_64::_rdtsc() })
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    pub(crate) fn now() -> Self {
+        Self(instant())
     }
 
     /// Ticks since `earlier`; zero where the counter went back, as it may between processors.
+    #[cfg(target_arch = "x86_64")]
     #[inline]
     pub(crate) fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
-}
 
-#[cfg(target_arch = "x86_64")]
-#[inline]
-fn counter() -> u64 {
-    // SAFETY: every x86-64 processor has the instruction, and it touches no memory.
-    unsafe { core::arch::x86_64::_rdtsc() }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn counter() -> u64 {
-    use std::sync::OnceLock;
-    static START: OnceLock<Instant> = OnceLock::new();
-    u64::try_from(instant().duration_since(*START.get_or_init(instant)).as_nanos())
-        .unwrap_or(u64::MAX)
+    #[cfg(not(target_arch = "x86_64"))]
+    pub(crate) fn since(self, earlier: Self) -> u64 {
+        u64::try_from(self.0.duration_since(earlier.0).as_nanos()).unwrap_or(u64::MAX)
+    }
 }
 
 /// How long a tick is, measured against the system's clock since the loop was made.

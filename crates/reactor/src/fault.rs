@@ -6,7 +6,8 @@ use std::fmt;
 
 use wharf_core::guard::{self, FaultReport};
 
-/// What happens when a callback panics. Whichever it is, only the connection concerned ends.
+/// What happens when a callback panics. Whichever it is, the connection that the callback belongs to ends, and nothing
+/// else does.
 #[derive(Default)]
 pub enum FaultPolicy {
     /// Nothing more: the panic hook has printed the message, and the loop goes on.

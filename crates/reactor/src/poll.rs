@@ -97,7 +97,9 @@ impl Poller {
     /// The caller deregisters the descriptor before it is closed: a [`Registration`](crate::source::Registration) does.
     pub(crate) fn add(&self, fd: BorrowedFd<'_>, key: usize, interest: Interest) -> io::Result<()> {
         let (event, mode) = what(key, interest);
-        // SAFETY: the registration that calls this owns or outlives the descriptor, and calls `delete` before it goes.
+        // SAFETY: a registration deletes the descriptor before its owner closes it, or the system forgets it then. If one
+        // is closed too early all the same, the poller holds no pointer to it: an event comes under a stale key at worst,
+        // and hits nothing.
         unsafe { self.poller.add_with_mode(&fd, event, mode) }
     }
 

@@ -63,7 +63,7 @@ impl Shared {
     }
 }
 
-/// The loop, as other threads refer to it: the only one of its types that is `Send`.
+/// The loop, as other threads refer to it: the only reference to a loop that is `Send`.
 ///
 /// ```
 /// fn is_send<T: Send + Sync>() {}

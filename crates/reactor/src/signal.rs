@@ -86,6 +86,8 @@ impl Signals {
     fn remove(&self, signal: i32) -> bool {
         let Some((id, callback)) = self.owned.borrow_mut().remove(&signal) else { return false };
         low_level::unregister(id);
+        // What came and was not delivered is not for a callback that is added later.
+        self.pending.fetch_and(!(1 << (signal - 1)), Ordering::Relaxed);
         if let Ok(slot) = check(signal) {
             OWNERS[slot].fetch_sub(1, Ordering::SeqCst);
         }

@@ -1,7 +1,7 @@
 //! Sockets that a parent process has left open for us: systemd's socket activation.
 
 use std::env;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::process;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -24,10 +24,12 @@ pub unsafe fn inherited_sockets() -> Vec<OwnedFd> {
     }
     let count = RawFd::try_from(number("LISTEN_FDS").unwrap_or(0)).unwrap_or(0);
     (FIRST..FIRST.saturating_add(count))
-        .map(|number| {
-            // SAFETY: the parent says that this descriptor is ours, and the caller that nobody else has taken it.
-            unsafe { OwnedFd::from_raw_fd(number) }
+        .filter_map(|number| {
+            // SAFETY: borrowed for a question only; a number that is not open answers with an error.
+            let fd = unsafe { BorrowedFd::borrow_raw(number) };
+            fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).ok()?;
+            // SAFETY: it is open, the parent says that it is ours, and the caller that nobody else has taken it.
+            Some(unsafe { OwnedFd::from_raw_fd(number) })
         })
-        .filter(|fd| fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).is_ok())
         .collect()
 }

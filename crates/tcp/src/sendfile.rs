@@ -52,10 +52,14 @@ pub async fn sendfile(
         Bound::Excluded(end) => *end,
         Bound::Unbounded => u64::MAX,
     };
-    if transport.is_closing() {
-        return Err(io::Error::new(io::ErrorKind::NotConnected, "the transport is closing"));
+    if transport.write(b"") == Flow::Closed {
+        return Err(io::Error::new(
+            io::ErrorKind::NotConnected,
+            "the transport takes no writes any more",
+        ));
     }
-    let sent = Position { file: file.try_clone()?, start, sent: Rc::default() };
+    let sent =
+        Position { file: file.try_clone()?, start, sent: Rc::default(), begun: Cell::new(false) };
     let length = end.saturating_sub(start);
     if length == 0 {
         return Ok(0);
@@ -79,10 +83,15 @@ struct Position {
     file: File,
     start: u64,
     sent: Rc<Cell<u64>>,
+    /// Whether the sending was not refused.
+    begun: Cell<bool>,
 }
 
 impl Drop for Position {
     fn drop(&mut self) {
+        if !self.begun.get() {
+            return;
+        }
         // What cannot be positioned, such as a pipe, has no position to leave.
         let _ = (&self.file).seek(SeekFrom::Start(self.start + self.sent.get()));
     }
@@ -122,11 +131,9 @@ async fn send_natively(
         done: sender,
     };
     if stream.0.send_outflow(Box::new(outflow)).is_err() {
-        return Err(io::Error::new(
-            io::ErrorKind::ResourceBusy,
-            "another file is being sent, or the end was written",
-        ));
+        return Err(io::Error::new(io::ErrorKind::ResourceBusy, "another file is being sent"));
     }
+    sent.begun.set(true);
     let _cancel = Cancel(stream, over);
     match receiver.await {
         Some(Err(error)) if is_unsupported(&error) && sent.sent.get() == 0 => Ok(Natively::Not),
@@ -234,6 +241,7 @@ async fn copy(
     length: u64,
 ) -> io::Result<()> {
     let mut pump = Pump::install(transport)?;
+    sent.begun.set(true);
     let mut remaining = length;
     while remaining > 0 {
         pump.writable().await?;

@@ -277,7 +277,7 @@ impl Server {
         DrainReport { finished: before - aborted, aborted }
     }
 
-    /// Serves until the server is closed. Dropping the future closes the server, as cancelling asyncio's does.
+    /// Serves until the server is closed and its connections are gone. Dropping the future closes the server, as cancelling asyncio's does.
     ///
     /// # Errors
     /// When the server is closed already or is being served forever by somebody else, and as

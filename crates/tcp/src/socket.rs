@@ -171,6 +171,15 @@ fn abstract_name(_: &SockAddr) -> Option<&[u8]> {
 /// # Errors
 /// `InvalidInput` for a name that is too long, or of a kind that cannot be bound or connected here.
 pub(crate) fn unix_address(name: &UnixAddress) -> io::Result<SockAddr> {
+    let is_empty = match name {
+        UnixAddress::Path(path) => path.as_os_str().is_empty(),
+        UnixAddress::Abstract(name) => name.is_empty(),
+        _ => false,
+    };
+    if is_empty {
+        // The system would choose a name of its own.
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the name of the socket is empty"));
+    }
     match name {
         UnixAddress::Path(path) => SockAddr::unix(path)
             .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
@@ -222,6 +231,10 @@ mod tests {
         }
         assert_eq!(
             unix_address(&UnixAddress::Unnamed).unwrap_err().kind(),
+            io::ErrorKind::InvalidInput
+        );
+        assert_eq!(
+            unix_address(&UnixAddress::from("")).unwrap_err().kind(),
             io::ErrorKind::InvalidInput
         );
         let long = "x".repeat(200);

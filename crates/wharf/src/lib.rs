@@ -50,7 +50,7 @@
 //!
 //! Not an async runtime: callbacks are plain method calls in one thread, and `async` is there where waiting reads
 //! better.
-//! Not a framework: no HTTP, no framing, no thread pool for your code.
+//! Not a framework: no HTTP and no framing.
 
 #![forbid(unsafe_code)]
 

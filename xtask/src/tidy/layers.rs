@@ -73,10 +73,12 @@ const LAYERS: &[Layer] = &[
 const LEAVES: [&str; 4] = ["wharf-echo-examples", "wharf-examples", "wharf-benches", "xtask"];
 
 /// What does I/O, starts threads or talks to the system; data such as addresses is none of it.
-const IO: [&str; 12] = [
+const IO: [&str; 14] = [
     "std::fs",
     "std::process",
-    "std::thread",
+    "thread::spawn",
+    "thread::sleep",
+    "thread::Builder",
     "std::env",
     "std::os::unix",
     "TcpStream",
@@ -179,8 +181,10 @@ mod tests {
         let core = |text: &str| check(&Tree::of(&[("crates/core/src/lib.rs", text)])).len();
         assert_eq!(core("use std::fs::File;"), 1);
         assert_eq!(core("use std::net::TcpStream;"), 1);
+        assert_eq!(core("fn a() { std::thread::spawn(b); }"), 1);
+        assert_eq!(core("fn a() -> bool { std::thread::panicking() }"), 0);
         assert_eq!(core("use std::net::SocketAddr;\nuse std::io;"), 0);
-        assert_eq!(core("#[cfg(test)]\nmod tests { use std::thread; }"), 0);
+        assert_eq!(core("#[cfg(test)]\nmod tests { fn a() { std::thread::spawn(b); } }"), 0);
     }
 
     // invariant: L2

@@ -230,7 +230,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         let Some(protocol) = self.protocol() else { return Ok(()) };
         // Before anything is noted as told.
         protocol.assert_free();
-        match notice {
+        let told = match notice {
             Notice::Made => self.tell_with(
                 &protocol,
                 notice,
@@ -254,9 +254,11 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
             }
             Notice::Lost => {
                 self.end(protocol);
-                Ok(())
+                return Ok(());
             }
-        }
+        };
+        self.release(protocol);
+        told
     }
 
     fn tell_with(
@@ -341,6 +343,14 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         self.busy.set(false);
         self.host.callback_returned(self.id, name);
         outcome.map_err(|caught| self.note_fault(protocol, caught))
+    }
+
+    /// Lets go of a protocol that was called. Another may have taken its place meanwhile, and then its end is here.
+    #[inline]
+    fn release(&self, protocol: StreamProtocol) {
+        if protocol.is_unshared() {
+            drop_guarded(Some(protocol), &self.host);
+        }
     }
 
     fn protocol(&self) -> Option<StreamProtocol> {

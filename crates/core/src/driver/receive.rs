@@ -20,6 +20,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
                 Reception::Plain => self.receive_plain(&protocol),
                 Reception::Buffered => self.receive_buffered(&protocol),
             };
+            self.release(protocol);
             if !filled {
                 return;
             }
@@ -34,7 +35,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     #[inline]
     fn reader(&self, total: usize) -> Option<StreamProtocol> {
         let inner = self.inner.borrow();
-        if inner.may_receive() && total < inner.options.read_budget {
+        if inner.may_receive() && total < inner.options.read_budget.max(1) {
             return inner.protocol.clone();
         }
         None

@@ -47,7 +47,7 @@ fn operation() -> impl Strategy<Value = Operation> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(crate::cases(300))]
 
     #[test]
     fn what_is_delivered_is_what_was_written(operations in vec(operation(), 1..60)) {

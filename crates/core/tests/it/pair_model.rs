@@ -12,18 +12,44 @@ use wharf_core::{Flow, KeepOpen, Limits, Lost, Protocol, TransportRef};
 /// What is done to the pair; `side` tells the ends apart.
 #[derive(Debug, Clone, Copy)]
 #[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
-pub enum Operation {
-    Write { side: bool, count: u16 },
-    WriteBytes { side: bool, count: u16 },
-    WriteLines { side: bool, counts: [u8; 3] },
-    WriteEof { side: bool },
-    Close { side: bool },
-    Abort { side: bool },
-    PauseReading { side: bool },
-    ResumeReading { side: bool },
-    SetLimits { side: bool, high: u16, low: u16 },
+pub(crate) enum Operation {
+    Write {
+        side: bool,
+        count: u16,
+    },
+    WriteBytes {
+        side: bool,
+        count: u16,
+    },
+    WriteLines {
+        side: bool,
+        counts: [u8; 3],
+    },
+    WriteEof {
+        side: bool,
+    },
+    Close {
+        side: bool,
+    },
+    Abort {
+        side: bool,
+    },
+    PauseReading {
+        side: bool,
+    },
+    ResumeReading {
+        side: bool,
+    },
+    SetLimits {
+        side: bool,
+        high: u16,
+        low: u16,
+    },
     /// From now on the protocol's callbacks do this.
-    Habit { side: bool, habit: Habit },
+    Habit {
+        side: bool,
+        habit: Habit,
+    },
     Turn,
     Run,
     LimitReads(u16),
@@ -36,7 +62,7 @@ pub enum Operation {
 /// What a protocol does from inside its callbacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
-pub enum Habit {
+pub(crate) enum Habit {
     Listen,
     /// Answers each chunk with one byte.
     Answer,
@@ -174,7 +200,7 @@ impl Protocol for Party {
 }
 
 /// The pair, on its stage.
-pub struct Model {
+pub(crate) struct Model {
     stage: Option<Stage>,
     link: LinkRef,
     ends: [(TransportRef, Rc<RefCell<End>>); 2],
@@ -205,7 +231,7 @@ impl Model {
     }
 
     /// Does `operation`, and checks.
-    pub fn apply(&mut self, operation: Operation) {
+    pub(crate) fn apply(&mut self, operation: Operation) {
         match operation {
             Operation::Write { side, count } => {
                 self.write(side, count.into(), |transport, bytes| transport.write(bytes));
@@ -248,7 +274,7 @@ impl Model {
     }
 
     /// Lets everything through, takes the stage down, and looks at how it ended.
-    pub fn finish(mut self) {
+    pub(crate) fn finish(mut self) {
         self.link.limit_reads(usize::MAX);
         self.link.limit_writes(usize::MAX);
         self.link.set_capacity(usize::MAX);
@@ -266,7 +292,7 @@ impl Model {
             let peer = self.ends[1 - side].1.borrow();
             assert!(end.received <= peer.written, "a prefix");
             // The writer ended cleanly, so everything has gone out; this one read up to that end.
-            let sent_all = peer.lost.is_some_and(|why| is_clean(why));
+            let sent_all = peer.lost.is_some_and(is_clean);
             let read_all = end.eof || end.lost == Some(Lost::Eof.index());
             if sent_all && read_all {
                 assert_eq!(end.received, peer.written, "all of it");
@@ -274,12 +300,7 @@ impl Model {
         }
     }
 
-    fn write(
-        &self,
-        side: bool,
-        count: usize,
-        write: impl FnOnce(&TransportRef, &[u8]) -> Flow,
-    ) {
+    fn write(&self, side: bool, count: usize, write: impl FnOnce(&TransportRef, &[u8]) -> Flow) {
         let (transport, end) = self.end(side);
         let bytes = end.borrow().next_bytes(count);
         let closed = transport.is_closing();

@@ -6,14 +6,18 @@ use wharf_core::{Flow, KeepOpen, Limits, Lost};
 /// What a user, the system and the driver do to a stream.
 #[derive(Debug, Clone, Copy)]
 #[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
-pub enum Operation {
+pub(crate) enum Operation {
     Write(u16),
     WriteEof,
     Close,
     Abort,
     PauseReading,
     ResumeReading,
-    SetLimits { high: u16, low: u16, max: u16 },
+    SetLimits {
+        high: u16,
+        low: u16,
+        max: u16,
+    },
     SwitchProtocol,
     /// The system takes this many of 255 parts of what is queued.
     Send(u8),
@@ -24,9 +28,13 @@ pub enum Operation {
     /// The peer's end is read.
     ReadEof,
     /// The next thing is told, if any; the protocol's answer to the end is this.
-    Tell { keep_open: bool },
+    Tell {
+        keep_open: bool,
+    },
     /// Everything is told.
-    Settle { keep_open: bool },
+    Settle {
+        keep_open: bool,
+    },
 }
 
 /// No more than this many things can be untold without the user doing anything: a made, a pause, a resume, an end and
@@ -34,7 +42,7 @@ pub enum Operation {
 const MOST_UNTOLD: usize = 5;
 
 /// A stream's state, and what is known of it from outside.
-pub struct Model {
+pub(crate) struct Model {
     state: StreamState,
     limits: Limits,
     queued: usize,
@@ -77,7 +85,7 @@ impl Default for Model {
 
 impl Model {
     /// Does `operation`, and checks.
-    pub fn apply(&mut self, operation: Operation) {
+    pub(crate) fn apply(&mut self, operation: Operation) {
         match operation {
             Operation::Write(count) => self.write(usize::from(count)),
             Operation::WriteEof => {
@@ -148,7 +156,7 @@ impl Model {
     }
 
     /// Brings the stream to its end; it must come.
-    pub fn finish(mut self) {
+    pub(crate) fn finish(mut self) {
         self.apply(Operation::Close);
         self.apply(Operation::EndOutflow);
         self.apply(Operation::Unblock);
@@ -205,13 +213,16 @@ impl Model {
     }
 
     fn fail(&mut self, cause: Lost) {
-        let counts = !matches!(self.state.phase(), Phase::Closed | Phase::Lost);
-        if counts {
-            self.cause = Some(cause.index());
+        let over = matches!(self.state.phase(), Phase::Closed | Phase::Lost);
+        let index = cause.index();
+        let refused = self.state.fail(cause);
+        if over {
+            assert_eq!(refused.map(|cause| cause.index()), Some(index), "it comes back");
+        } else {
+            self.cause = Some(index);
             self.queued = 0;
             self.outflow = false;
         }
-        self.state.fail(cause);
         assert_eq!(self.state.queued(), 0, "what is queued is dropped");
         assert!(self.state.is_closing());
     }
@@ -240,7 +251,7 @@ impl Model {
         if self.state.phase() == Phase::Open {
             assert_eq!(self.told_pause, self.state.flow() == Flow::Full, "told what is so");
         }
-        if self.state.flow() != Flow::Full {
+        if self.queued <= self.limits.low_mark() {
             assert!(!self.waits || self.closing, "whoever was answered Full has heard");
         }
         let drained = self.queued == 0 && !self.outflow;

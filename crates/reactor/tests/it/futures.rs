@@ -4,14 +4,17 @@ use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Barrier, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
+use wharf_core::memory::ManualClock;
 use wharf_reactor::{Elapsed, FaultPolicy, JoinHandle, TaskError, oneshot};
 
-use crate::support::{Drops, Log, Path, builder, event_loop, manual_loop, panic_of, run_until, turns};
+use crate::support::{
+    Drops, Log, Path, TokenClock, builder, event_loop, manual_loop, panic_of, run_until, turns,
+};
 
 both_paths!(
     a_task_is_polled_in_the_next_turn_and_gives_its_result,
@@ -317,15 +320,19 @@ fn waking_after_the_loop_is_gone_is_harmless_from_any_thread(path: Path) {
     thread::spawn(move || drop(waker)).join().unwrap();
 }
 
-/// How often the race between a waking thread and the drop of the loop is run.
-const RACES: usize = 500;
+/// How often the race between two waking threads and the drop of the loop is run, and over how many tasks. Enough that
+/// a thread is caught between marking a task as woken and sending it.
+const RACES: usize = 300;
+const RACERS: usize = 500;
 
 fn tasks_that_are_woken_while_the_loop_is_dropped_are_dropped(path: Path) {
-    for _ in 0..RACES {
-        let mut ev = event_loop(path);
+    let loops = Drops::default();
+    for race in 1..=RACES {
+        let clock = TokenClock(ManualClock::new(), loops.token());
+        let mut ev = builder(path).fault_policy(FaultPolicy::Resume).clock(clock).build().unwrap();
         let drops = Drops::default();
         let wakers = Rc::new(RefCell::new(Vec::new()));
-        for _ in 0..8 {
+        for _ in 0..RACERS {
             let (token, wakers) = (drops.token(), Rc::clone(&wakers));
             ev.spawn(poll_fn(move |cx| {
                 let _ = &token;
@@ -336,15 +343,22 @@ fn tasks_that_are_woken_while_the_loop_is_dropped_are_dropped(path: Path) {
         }
         turns(&mut ev, 1);
         let wakers: Vec<Waker> = wakers.take();
-        let (begin, begun) = mpsc::channel();
-        let thread = thread::spawn(move || {
-            begin.send(()).unwrap();
-            wakers.into_iter().for_each(Waker::wake);
+        let together = Arc::new(Barrier::new(3));
+        let threads = [0, 1].map(|half| {
+            // From the end, towards the loop, which begins at the other one.
+            let wakers: Vec<Waker> = wakers.iter().skip(half).step_by(2).rev().cloned().collect();
+            let together = Arc::clone(&together);
+            thread::spawn(move || {
+                together.wait();
+                wakers.into_iter().for_each(Waker::wake);
+            })
         });
-        begun.recv().unwrap();
+        drop(wakers);
+        together.wait();
         drop(ev);
-        thread.join().unwrap();
-        assert_eq!(drops.count(), 8, "every future was dropped, and by this thread");
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(drops.count(), RACERS, "every future was dropped, and by this thread");
+        assert_eq!(loops.count(), race, "and nothing that is left of them holds the loop");
     }
 }
 

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::thread;
 
 use signal_hook::consts::{
-    SIGCONT, SIGFPE, SIGHUP, SIGILL, SIGKILL, SIGSEGV, SIGSTOP, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH,
+    SIGCONT, SIGFPE, SIGILL, SIGKILL, SIGSEGV, SIGSTOP, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH,
 };
 use signal_hook::low_level::raise;
 use wharf_reactor::EventLoop;
@@ -18,7 +18,7 @@ use wharf_reactor::EventLoop;
 use crate::support::{Log, Path, event_loop, panic_of, run_until, turns};
 
 both_paths!(
-    a_handler_runs_in_the_loop,
+    a_signal_becomes_a_callback,
     a_signal_wakes_a_sleeping_loop,
     several_deliveries_may_be_one_call,
     adding_again_replaces,
@@ -68,8 +68,8 @@ fn counter(ev: &EventLoop, signal: i32) -> Rc<Cell<usize>> {
     count
 }
 
-fn a_handler_runs_in_the_loop(path: Path) {
-    let end = alone(path, "a_handler_runs_in_the_loop", || {
+fn a_signal_becomes_a_callback(path: Path) {
+    let end = alone(path, "a_signal_becomes_a_callback", || {
         let mut ev = event_loop(path);
         let calls = counter(&ev, SIGUSR1);
         raise(SIGUSR1).unwrap();
@@ -192,19 +192,19 @@ fn a_signal_that_came_before_its_removal_calls_nobody(path: Path) {
 fn a_signal_that_two_loops_own_reaches_both(path: Path) {
     let end = alone(path, "a_signal_that_two_loops_own_reaches_both", || {
         let (mut first, mut second) = (event_loop(path), event_loop(path));
-        let calls = (counter(&first, SIGHUP), counter(&second, SIGHUP));
-        raise(SIGHUP).unwrap();
+        let calls = (counter(&first, SIGUSR2), counter(&second, SIGUSR2));
+        raise(SIGUSR2).unwrap();
         run_until(&mut first, || calls.0.get() == 1);
         run_until(&mut second, || calls.1.get() == 1);
         // With one owner left the default action, which would end this process, stays away.
         drop(first);
-        raise(SIGHUP).unwrap();
+        raise(SIGUSR2).unwrap();
         run_until(&mut second, || calls.1.get() == 2);
         assert_eq!(calls.0.get(), 1);
-        second.remove_signal_handler(SIGHUP);
-        raise(SIGHUP).unwrap();
+        second.remove_signal_handler(SIGUSR2);
+        raise(SIGUSR2).unwrap();
     });
-    assert_eq!(end.signal(), Some(SIGHUP), "{end}");
+    assert_eq!(end.signal(), Some(SIGUSR2), "{end}");
 }
 
 fn a_handler_may_remove_and_replace_itself(path: Path) {

@@ -2,8 +2,9 @@
 
 use std::cell::Cell;
 use std::fs::File;
-use std::io::{ErrorKind, Read, Write, pipe};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::process::{ChildStdin, Command, Stdio};
 use std::rc::Rc;
 
 use wharf_reactor::LoopHandle;
@@ -298,14 +299,15 @@ fn a_hang_up_calls_both_directions(path: Path) {
 fn a_pipe_that_nobody_reads_calls_its_writer(path: Path) {
     let mut ev = event_loop(path);
     let log = Log::default();
-    let (reading, writing) = pipe().unwrap();
-    let writing = Rc::new(writing);
+    // The end of a pipe whose reader has ended.
+    let mut reader = Command::new("true").stdin(Stdio::piped()).spawn().unwrap();
+    let writing: Rc<ChildStdin> = Rc::new(reader.stdin.take().unwrap());
+    reader.wait().unwrap();
     let (inner, handle, fd) = (log.clone(), ev.handle().clone(), Rc::clone(&writing));
     let writer = move || {
         inner.add(format!("{:?}", (&*fd).write(b"x").map_err(|error| error.kind())));
         handle.remove_writer(&fd);
     };
-    drop(reading);
     ev.add_writer(writing, writer).unwrap();
     turns(&mut ev, 2);
     assert_eq!(log.take(), ["Err(BrokenPipe)"]);
