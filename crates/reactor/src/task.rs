@@ -194,8 +194,13 @@ impl LoopHandle {
         let body = Rc::new(Body(RefCell::new(Some(Box::pin(future)))));
         let place = self.tasks().enlist(Rc::clone(&body) as Rc<dyn Discard>);
         let future = Guarded { body, state: Rc::downgrade(&self.0), place, known: false };
-        let shared = Arc::clone(self.shared());
-        let (runnable, task) = async_task::spawn_local(future, move |task| shared.push_task(task));
+        // Weak, so that a task which outlives its loop holds nothing of it.
+        let shared = Arc::downgrade(self.shared());
+        let (runnable, task) =
+            async_task::spawn_local(future, move |task| match shared.upgrade() {
+                Some(shared) => shared.push_task(task),
+                None => std::mem::forget(task),
+            });
         runnable.schedule();
         JoinHandle(Some(task.fallible()))
     }

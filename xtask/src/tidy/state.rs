@@ -7,7 +7,6 @@ use super::tree::Tree;
 
 /// File, name, and why it cannot be otherwise.
 const ALLOWED: &[(&str, &str, &str)] = &[
-    ("crates/reactor/src/clock.rs", "START", "ticks are counted from somewhere"),
     ("crates/reactor/src/signal.rs", "OWNERS", "dispositions are the process's own"),
     ("crates/reactor/src/signal.rs", "DEFAULTED", "dispositions are the process's own"),
 ];

@@ -60,11 +60,14 @@ fn dropping_a_future_whose_file_is_sent_does_not_stop_the_next_file() {
             Ok(count) => received += count,
             Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
         }
-        if let (Poll::Ready(result), None) = (poll_once(&mut second), &outcome) {
-            outcome = Some(result);
+        if outcome.is_none() {
+            if let Poll::Ready(result) = poll_once(&mut second) {
+                outcome = Some(result.map_err(|error| error.kind()));
+            }
         }
-        outcome.is_some() && received == LENGTH
+        outcome.is_some_and(|outcome| outcome.is_err() || received == LENGTH)
     });
+    assert_eq!(outcome, Some(Ok(LENGTH as u64)));
 }
 
 type Story = Rc<RefCell<Vec<String>>>;
