@@ -360,12 +360,16 @@ impl ServerState {
     async fn wait(&self, until: Until) {
         if !self.is_over(until) {
             let (sender, receiver) = oneshot();
-            let mut waiters = self.waiters.borrow_mut();
-            waiters.retain(|waiter| !waiter.sender.is_closed());
-            waiters.push(Waiter { until, sender });
-            drop(waiters);
+            self.enlist_waiter(Waiter { until, sender });
             receiver.await;
         }
+    }
+
+    /// Takes one in, and those out that have given up.
+    fn enlist_waiter(&self, waiter: Waiter) {
+        let mut waiters = self.waiters.borrow_mut();
+        waiters.retain(|waiter| !waiter.sender.is_closed());
+        waiters.push(waiter);
     }
 
     fn is_over(&self, until: Until) -> bool {

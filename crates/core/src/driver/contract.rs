@@ -15,7 +15,7 @@ use crate::transport::TransportId;
 
 /// What a stream driver moves bytes over.
 ///
-/// Nothing here blocks: what cannot be done now answers [`ErrorKind::WouldBlock`].
+/// Nothing here blocks: what cannot be done now answers [`WouldBlock`](io::ErrorKind::WouldBlock).
 pub trait StreamIo: Sized + 'static {
     /// Reads into `buffer`; zero is the peer's end.
     ///

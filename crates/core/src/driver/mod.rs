@@ -4,7 +4,7 @@
 //! [`StreamState`]'s.
 //! A socket on the reactor and a pipe in memory are driven by this same code, so what is tested in memory is what runs.
 //!
-//! Every entry ends in [`settle`](StreamDriver::settle): flush what can be flushed, tell what is untold, one thing at a
+//! Every entry ends in settling: flush what can be flushed, tell what is untold, one thing at a
 //! time, until nothing is left; then make the poll interest agree.
 //! No part of the driver is borrowed while a callback runs (rule T3).
 
