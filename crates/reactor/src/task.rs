@@ -248,31 +248,54 @@ impl fmt::Display for Elapsed {
 
 impl std::error::Error for Elapsed {}
 
-/// The future of [`LoopHandle::sleep`]. Dropping it cancels the timer.
+/// The future of [`LoopHandle::sleep`]. Dropping it cancels the timer; on a loop that is dropped it is over at once.
 #[must_use = "futures do nothing unless they are polled"]
 pub struct Sleep {
     handle: LoopHandle,
     deadline: Instant,
-    timer: Option<(TimerHandle, Rc<RefCell<Waker>>)>,
+    timer: Option<(TimerHandle, WakerSlot)>,
+}
+
+/// Who is to be woken.
+type WakerSlot = Rc<RefCell<Option<Waker>>>;
+
+/// Wakes when it is dropped: by the timer that has run, or with the loop that will not run it.
+struct WakeOnDrop(WakerSlot);
+
+impl Drop for WakeOnDrop {
+    fn drop(&mut self) {
+        let waker = self.0.take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl Sleep {
+    /// Takes the timer back without waking anybody.
+    fn cancel(&mut self) {
+        if let Some((timer, waker)) = self.timer.take() {
+            waker.take();
+            timer.cancel();
+        }
+    }
 }
 
 impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.handle.now() >= self.deadline {
-            if let Some((timer, _)) = self.timer.take() {
-                timer.cancel();
-            }
+        if self.handle.is_closed() || self.handle.now() >= self.deadline {
+            self.cancel();
             return Poll::Ready(());
         }
         if let Some((_, waker)) = &self.timer {
-            waker.borrow_mut().clone_from(cx.waker());
+            waker.replace(Some(cx.waker().clone()));
             return Poll::Pending;
         }
-        let waker = Rc::new(RefCell::new(cx.waker().clone()));
-        let wake = Rc::clone(&waker);
-        let timer = self.handle.call_at(self.deadline, move || wake.borrow().wake_by_ref());
+        let waker = Rc::new(RefCell::new(Some(cx.waker().clone())));
+        let wake = WakeOnDrop(Rc::clone(&waker));
+        let timer = self.handle.call_at(self.deadline, move || drop(wake));
         self.timer = Some((timer, waker));
         Poll::Pending
     }
@@ -280,9 +303,7 @@ impl Future for Sleep {
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        if let Some((timer, _)) = &self.timer {
-            timer.cancel();
-        }
+        self.cancel();
     }
 }
 

@@ -54,14 +54,17 @@ fn connecting_on_a_dropped_loop_is_refused() {
 }
 
 #[test]
-fn a_sleep_of_a_dropped_loop_is_over_once_its_time_has_come() {
-    let (ev, clock) = manual_loop();
+fn a_sleep_is_over_when_its_loop_is_dropped_before_or_meanwhile() {
+    let (ev, _clock) = manual_loop();
     let handle = ev.handle().clone();
-    drop(ev);
     let mut other = event_loop();
-    let mut sleep = handle.sleep(Duration::from_secs(1));
-    let _ = poll_once(&mut sleep);
-    turns(&mut other, 1);
-    clock.advance(Duration::from_secs(1));
-    outcome(&mut other, sleep);
+    let hour = Duration::from_secs(3600);
+    let mut meanwhile = handle.sleep(hour);
+    assert!(poll_once(&mut meanwhile).is_pending());
+    let waiting = other.spawn(meanwhile);
+    turns(&mut other, 2);
+    assert!(!waiting.is_finished());
+    drop(ev);
+    outcome(&mut other, waiting).unwrap();
+    outcome(&mut other, handle.sleep(hour));
 }
