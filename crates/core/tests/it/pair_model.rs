@@ -185,7 +185,7 @@ impl Protocol for Party {
             end.assert_live();
             assert!(std::mem::replace(&mut end.told_pause, false), "resume without pause");
             end.waits = false;
-            end.habit == Habit::Pour && end.written < 1_000_000
+            end.habit == Habit::Pour && end.written < 20_000
         };
         if pours {
             self.write(transport, 1000);
