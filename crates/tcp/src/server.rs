@@ -262,8 +262,44 @@ impl Server {
         self.0.wait(Until::ListenersClosed).await;
     }
 
-    /// Closes the listening sockets, gives the connections up to `deadline` to end by themselves, and aborts the rest.
-    /// Call [`close_clients`](Self::close_clients) first to ask them to.
+    /// Closes the listening sockets, gives the connections up to `deadline` from now on to end by themselves, and aborts
+    /// the rest. Call [`close_clients`](Self::close_clients) first to ask them to.
+    ///
+    /// To stop gracefully on a signal, let its callback fill a one-shot:
+    ///
+    /// ```no_run
+    /// use std::cell::RefCell;
+    /// use std::time::Duration;
+    /// use wharf_core::{Protocol, TransportRef};
+    /// use wharf_reactor::{EventLoop, oneshot};
+    ///
+    /// # struct Echo;
+    /// # impl Protocol for Echo {
+    /// #     fn data_received(&mut self, transport: &TransportRef, data: &[u8]) {
+    /// #         transport.write(data);
+    /// #     }
+    /// # }
+    /// const SIGTERM: i32 = 15; // or libc's, nix's, signal-hook's
+    ///
+    /// let mut ev = EventLoop::new()?;
+    /// let handle = ev.handle().clone();
+    /// let (stop, stopped) = oneshot();
+    /// let stop = RefCell::new(Some(stop));
+    /// ev.add_signal_handler(SIGTERM, move || {
+    ///     if let Some(stop) = stop.take() {
+    ///         let _ = stop.send(());
+    ///     }
+    /// })?;
+    /// let report = ev.block_on(async {
+    ///     let server = wharf_tcp::listen(&handle, "127.0.0.1:7000", || Echo).await?;
+    ///     stopped.await;
+    ///     Ok::<_, std::io::Error>(server.drain(Duration::from_secs(10)).await)
+    /// })?;
+    /// println!("{report}");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// Several servers are drained at the same time by spawning their drains.
     pub async fn drain(&self, deadline: Duration) -> DrainReport {
         self.close();
         let before = self.connections();
@@ -298,6 +334,12 @@ impl Server {
         let _close = CloseOnDrop(self);
         self.wait_closed().await;
         Ok(())
+    }
+}
+
+impl fmt::Display for DrainReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} connections finished, {} were aborted", self.finished, self.aborted)
     }
 }
 

@@ -4,12 +4,9 @@
 //! A member who does not read is dropped by the limits of its write buffer, and nobody waits for it.
 //! Try `nc 127.0.0.1 8888` in two terminals; another address may be given as the first argument.
 
-// A command-line program talks to its terminal.
-#![allow(clippy::print_stdout)]
-
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, Write};
 use std::rc::Rc;
 
 use wharf::{EventLoop, Limits, Lost, Protocol, TransportRef, tcp};
@@ -74,7 +71,7 @@ impl Protocol for Member {
     fn connection_lost(&mut self, transport: &TransportRef, why: &Lost) {
         let mut room = self.room.borrow_mut();
         if let Some(name) = room.members.remove(transport) {
-            println!("{name} has left: {why}");
+            let _ = writeln!(io::stdout(), "{name} has left: {why}");
             room.tell(transport, &format!("* {name} has left\n"));
         }
     }
@@ -91,8 +88,8 @@ fn main() -> io::Result<()> {
         tcp::listen(&handle, address, factory).write_buffer_limits(limits).await
     })?;
     for address in server.addresses() {
-        println!("listening on {address}");
-        println!("try: socat - TCP:{address}");
+        writeln!(io::stdout(), "listening on {address}")?;
+        writeln!(io::stdout(), "try: socat - TCP:{address}")?;
     }
     ev.run_forever()
 }

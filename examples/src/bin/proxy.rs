@@ -5,11 +5,8 @@
 //! The end of one direction is passed on, and the other direction goes on.
 //! Try `proxy 127.0.0.1:8888 example.org:80`, then `nc 127.0.0.1 8888`.
 
-// A command-line program talks to its terminal.
-#![allow(clippy::print_stdout)]
-
 use std::cell::OnceCell;
-use std::io;
+use std::io::{self, Write};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -111,8 +108,8 @@ fn main() -> io::Result<()> {
     };
     let server = ev.block_on(async { tcp::listen(&handle, listen, factory).await })?;
     for address in server.addresses() {
-        println!("listening on {address}");
-        println!("try: socat - TCP:{address}, which is answered by {target}");
+        writeln!(io::stdout(), "listening on {address}")?;
+        writeln!(io::stdout(), "try: socat - TCP:{address}, which is answered by {target}")?;
     }
     ev.run_forever()
 }

@@ -2,10 +2,7 @@
 //!
 //! Try `nc 127.0.0.1 8888`; another address may be given as the first argument.
 
-// A command-line program talks to its terminal.
-#![allow(clippy::print_stdout)]
-
-use std::io;
+use std::io::{self, Write};
 
 use wharf::{Buffered, BufferedProtocol, EventLoop, TransportRef, tcp};
 
@@ -30,8 +27,8 @@ fn main() -> io::Result<()> {
     let factory = || Buffered(Echo { buffer: [0; 4096] });
     let server = ev.block_on(async { tcp::listen(&handle, address, factory).await })?;
     for address in server.addresses() {
-        println!("listening on {address}");
-        println!("try: socat - TCP:{address}");
+        writeln!(io::stdout(), "listening on {address}")?;
+        writeln!(io::stdout(), "try: socat - TCP:{address}")?;
     }
     ev.run_forever()
 }

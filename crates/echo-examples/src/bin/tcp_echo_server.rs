@@ -3,10 +3,7 @@
 //! The server of asyncio's page on transports and protocols.
 //! Try `nc 127.0.0.1 8888`; another address may be given as the first argument.
 
-// A command-line program talks to its terminal.
-#![allow(clippy::print_stdout)]
-
-use std::io;
+use std::io::{self, Write};
 
 use wharf::{EventLoop, Protocol, TransportRef, tcp};
 
@@ -15,12 +12,12 @@ struct EchoServer;
 impl Protocol for EchoServer {
     fn connection_made(&mut self, transport: &TransportRef) {
         if let Some(peer) = transport.peer_addr() {
-            println!("Connection from {peer}");
+            let _ = writeln!(io::stdout(), "Connection from {peer}");
         }
     }
 
     fn data_received(&mut self, transport: &TransportRef, data: &[u8]) {
-        println!("Echo: {:?}", String::from_utf8_lossy(data));
+        let _ = writeln!(io::stdout(), "Echo: {:?}", String::from_utf8_lossy(data));
         transport.write(data);
         // Closing waits until everything that was written has gone out.
         transport.close();
@@ -33,8 +30,8 @@ fn main() -> io::Result<()> {
     let handle = ev.handle().clone();
     let server = ev.block_on(async { tcp::listen(&handle, address, || EchoServer).await })?;
     for address in server.addresses() {
-        println!("listening on {address}");
-        println!("try: socat - TCP:{address}");
+        writeln!(io::stdout(), "listening on {address}")?;
+        writeln!(io::stdout(), "try: socat - TCP:{address}")?;
     }
     ev.run_forever()
 }

@@ -3,11 +3,9 @@
 //! Try `nc -U` or `socat - UNIX-CONNECT:` with the path that it prints; another path may be given as the first argument.
 //! The socket file of a server that is gone is replaced at the next start.
 
-// A command-line program talks to its terminal.
-#![allow(clippy::print_stdout)]
-
+use std::env;
+use std::io::{self, Write};
 use std::path::PathBuf;
-use std::{env, io};
 
 use wharf::{EventLoop, Protocol, TransportRef, unix};
 
@@ -26,8 +24,8 @@ fn main() -> io::Result<()> {
     let handle = ev.handle().clone();
     let server = ev.block_on(async { unix::listen(&handle, path, || Echo).await })?;
     for address in server.addresses() {
-        println!("listening on {address}");
-        println!("try: socat - UNIX-CONNECT:{address}");
+        writeln!(io::stdout(), "listening on {address}")?;
+        writeln!(io::stdout(), "try: socat - UNIX-CONNECT:{address}")?;
     }
     ev.run_forever()
 }
