@@ -59,6 +59,13 @@ pub(crate) enum Operation {
     Advance(u8),
 }
 
+/// After so many bytes an end writes no more by habit.
+const ENOUGH: usize = 10_000;
+
+/// After so many bytes an end is told to write no more than a little at a time.
+const MOST: usize = 70_000;
+const LITTLE: usize = 1000;
+
 /// What a protocol does from inside its callbacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
@@ -132,9 +139,14 @@ impl Party {
     }
 
     fn act(&self, transport: &TransportRef) {
-        let habit = self.0.borrow().habit;
+        let (habit, is_talkative) = {
+            let end = self.0.borrow();
+            (end.habit, end.written >= ENOUGH)
+        };
         match habit {
             Habit::Listen | Habit::KeepOpen | Habit::Pour => {}
+            // Two ends that answer each other would never come to rest.
+            Habit::Answer if is_talkative => {}
             Habit::Answer => self.write(transport, 1),
             Habit::Pause => transport.pause_reading(),
             Habit::Close => transport.close(),
@@ -185,7 +197,7 @@ impl Protocol for Party {
             end.assert_live();
             assert!(std::mem::replace(&mut end.told_pause, false), "resume without pause");
             end.waits = false;
-            end.habit == Habit::Pour && end.written < 20_000
+            end.habit == Habit::Pour && end.written < ENOUGH
         };
         if pours {
             self.write(transport, 1000);
@@ -302,6 +314,10 @@ impl Model {
 
     fn write(&self, side: bool, count: usize, write: impl FnOnce(&TransportRef, &[u8]) -> Flow) {
         let (transport, end) = self.end(side);
+        // Byte by byte, too, everything is to come to rest within the turns that a stage takes.
+        if count > LITTLE && end.borrow().written + count > MOST {
+            return;
+        }
         let bytes = end.borrow().next_bytes(count);
         let closed = transport.is_closing();
         let flow = write(transport, &bytes);
