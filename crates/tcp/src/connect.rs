@@ -83,7 +83,7 @@ pub struct Connect<F> {
 }
 
 impl<F> Connect<F> {
-    stream_setters!();
+    stream_setters!(stream);
 
     /// Gives up with `TimedOut` when resolving and connecting take longer than this together.
     pub fn timeout(mut self, timeout: Duration) -> Self {

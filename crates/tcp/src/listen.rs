@@ -9,16 +9,12 @@ use std::pin::Pin;
 
 use socket2::{Domain, Type};
 use wharf_core::IntoProtocol;
-use wharf_core::driver::StreamOptions;
 use wharf_reactor::LoopHandle;
 
 use crate::endpoint::{EndpointList, Endpoints};
-use crate::options::stream_setters;
-use crate::server::{AcceptError, AcceptObserver, Factory, Listener, Server, ServerOptions};
+use crate::options::server_setters;
+use crate::server::{Factory, Listener, Server, ServerOptions};
 use crate::socket::{adopted, domain, is_tcp};
-
-/// asyncio's default.
-const BACKLOG: i32 = 100;
 
 /// How often one port for several addresses is tried for.
 const SAME_PORT_ATTEMPTS: usize = 16;
@@ -81,16 +77,10 @@ pub struct Listen {
     handle: LoopHandle,
     at: At,
     factory: Factory,
-    backlog: i32,
     reuse_address: bool,
     reuse_port: bool,
-    keep_alive: bool,
     same_port: bool,
-    serve: bool,
-    max_connections: usize,
-    accept_budget: Option<usize>,
-    observer: Option<AcceptObserver>,
-    stream: StreamOptions,
+    server: ServerOptions,
 }
 
 impl Listen {
@@ -99,26 +89,14 @@ impl Listen {
             handle: handle.clone(),
             at,
             factory,
-            backlog: BACKLOG,
             reuse_address: true,
             reuse_port: false,
-            keep_alive: false,
             same_port: false,
-            serve: true,
-            max_connections: usize::MAX,
-            accept_budget: None,
-            observer: None,
-            stream: StreamOptions::default(),
+            server: ServerOptions::default(),
         }
     }
 
-    stream_setters!();
-
-    /// How many connections the system keeps waiting; 100 unless said otherwise.
-    pub fn backlog(mut self, connections: u16) -> Self {
-        self.backlog = i32::from(connections);
-        self
-    }
+    server_setters!();
 
     /// Whether a port that a former server still lingers on may be bound (`SO_REUSEADDR`); on unless said otherwise.
     pub fn reuse_address(mut self, reuse: bool) -> Self {
@@ -134,38 +112,13 @@ impl Listen {
 
     /// Whether the system probes idle connections (`SO_KEEPALIVE`).
     pub fn keep_alive(mut self, keep_alive: bool) -> Self {
-        self.keep_alive = keep_alive;
+        self.server.keep_alive = keep_alive;
         self
     }
 
     /// With port 0 and several addresses: gives all of them the same port.
     pub fn same_port(mut self, same: bool) -> Self {
         self.same_port = same;
-        self
-    }
-
-    /// Whether to serve at once. Otherwise the sockets are bound, and listen from
-    /// [`Server::start_serving`] on.
-    pub fn start_serving(mut self, serve: bool) -> Self {
-        self.serve = serve;
-        self
-    }
-
-    /// No more connections than this at a time; further clients wait in the backlog.
-    pub fn max_connections(mut self, connections: usize) -> Self {
-        self.max_connections = connections.max(1);
-        self
-    }
-
-    /// How many connections are accepted before others get their turn; the backlog unless said otherwise.
-    pub fn accept_budget(mut self, connections: usize) -> Self {
-        self.accept_budget = Some(connections.max(1));
-        self
-    }
-
-    /// Tells `observer` when a connection cannot be accepted.
-    pub fn on_accept_error(mut self, observer: impl FnMut(&AcceptError) + 'static) -> Self {
-        self.observer = Some(Box::new(observer));
         self
     }
 
@@ -177,19 +130,9 @@ impl Listen {
         let listeners = match self.at {
             At::Places(Ok(_)) => listeners,
             At::Places(Err(error)) => return Err(error),
-            At::Socket(fd) => vec![adopt_listener(fd, self.keep_alive)?],
+            At::Socket(fd) => vec![adopt_listener(fd, self.server.keep_alive)?],
         };
-        let options = ServerOptions {
-            backlog: self.backlog,
-            max_connections: self.max_connections,
-            accept_budget: self
-                .accept_budget
-                .unwrap_or_else(|| usize::try_from(self.backlog).unwrap_or(1).max(1)),
-            keep_alive: self.keep_alive,
-            stream: self.stream,
-            observer: self.observer,
-        };
-        Server::new(&self.handle, listeners, self.factory, options, self.serve)
+        Server::new(&self.handle, listeners, self.factory, self.server)
     }
 
     /// Binds every address; those that this machine does not have are passed over when another one works.
@@ -243,7 +186,7 @@ impl Listen {
             // So that both families fit one port.
             socket.set_only_v6(true)?;
         }
-        prepare_listener(&socket, self.keep_alive)?;
+        prepare_listener(&socket, self.server.keep_alive)?;
         socket.bind(&address.into())?;
         Ok(socket)
     }

@@ -43,10 +43,33 @@ pub struct AcceptError {
 pub(crate) struct ServerOptions {
     pub(crate) backlog: i32,
     pub(crate) max_connections: usize,
-    pub(crate) accept_budget: usize,
+    /// The backlog, where it is not given.
+    pub(crate) accept_budget: Option<usize>,
+    pub(crate) serve: bool,
     pub(crate) keep_alive: bool,
     pub(crate) stream: StreamOptions,
     pub(crate) observer: Option<AcceptObserver>,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            // asyncio's.
+            backlog: 100,
+            max_connections: usize::MAX,
+            accept_budget: None,
+            serve: true,
+            keep_alive: false,
+            stream: StreamOptions::default(),
+            observer: None,
+        }
+    }
+}
+
+impl ServerOptions {
+    fn accept_budget(&self) -> usize {
+        self.accept_budget.unwrap_or_else(|| usize::try_from(self.backlog).unwrap_or(1).max(1))
+    }
 }
 
 /// A listening socket, bound and perhaps not yet listening, and the file to remove when it goes.
@@ -131,8 +154,8 @@ impl Server {
         listeners: Vec<Listener>,
         factory: Factory,
         mut options: ServerOptions,
-        serve: bool,
     ) -> io::Result<Self> {
+        let serve = options.serve;
         let state = Rc::new_cyclic(|me| ServerState {
             me: me.clone(),
             handle: handle.clone(),
@@ -554,7 +577,7 @@ fn accept_non_blocking(
 impl Source for Acceptor {
     fn ready(self: Rc<Self>, _: wharf_core::driver::Readiness) {
         let server = &self.server;
-        for _ in 0..server.options.accept_budget {
+        for _ in 0..server.options.accept_budget() {
             if !self.polled.get() || server.phase.get() != Phase::Serving {
                 return;
             }

@@ -17,10 +17,8 @@ pub use crate::connect::adopt;
 use crate::connect::{Connected, connect_socket, establish};
 use crate::listen::boxed;
 pub use crate::listen::listen_on;
-use crate::options::stream_setters;
-use crate::server::{
-    AcceptError, AcceptObserver, Factory, Listener, Server, ServerOptions, SocketFile,
-};
+use crate::options::{server_setters, stream_setters};
+use crate::server::{Factory, Listener, Server, ServerOptions, SocketFile};
 use crate::socket::{Socket, unix_address};
 
 /// Listens on a path, or on an abstract name, and gives each connection a protocol of `factory`.
@@ -38,13 +36,8 @@ where
         handle: handle.clone(),
         at: at.into(),
         factory: boxed(factory),
-        backlog: 100,
-        serve: true,
         unlink: true,
-        max_connections: usize::MAX,
-        accept_budget: None,
-        observer: None,
-        stream: StreamOptions::default(),
+        server: ServerOptions::default(),
     }
 }
 
@@ -73,52 +66,17 @@ pub struct Listen {
     handle: LoopHandle,
     at: UnixAddress,
     factory: Factory,
-    backlog: i32,
-    serve: bool,
     unlink: bool,
-    max_connections: usize,
-    accept_budget: Option<usize>,
-    observer: Option<AcceptObserver>,
-    stream: StreamOptions,
+    server: ServerOptions,
 }
 
 impl Listen {
-    stream_setters!();
-
-    /// How many connections the system keeps waiting; 100 unless said otherwise.
-    pub fn backlog(mut self, connections: u16) -> Self {
-        self.backlog = i32::from(connections);
-        self
-    }
-
-    /// Whether to serve at once. Otherwise the socket is bound, and listens from [`Server::start_serving`] on.
-    pub fn start_serving(mut self, serve: bool) -> Self {
-        self.serve = serve;
-        self
-    }
+    server_setters!();
 
     /// Whether closing the server removes the file, if it is still the one that was bound; on unless said otherwise.
     #[doc(alias = "cleanup_socket")]
     pub fn unlink_on_close(mut self, unlink: bool) -> Self {
         self.unlink = unlink;
-        self
-    }
-
-    /// No more connections than this at a time; further clients wait in the backlog.
-    pub fn max_connections(mut self, connections: usize) -> Self {
-        self.max_connections = connections.max(1);
-        self
-    }
-
-    /// How many connections are accepted before others get their turn; the backlog unless said otherwise.
-    pub fn accept_budget(mut self, connections: usize) -> Self {
-        self.accept_budget = Some(connections.max(1));
-        self
-    }
-
-    /// Tells `observer` when a connection cannot be accepted.
-    pub fn on_accept_error(mut self, observer: impl FnMut(&AcceptError) + 'static) -> Self {
-        self.observer = Some(Box::new(observer));
         self
     }
 
@@ -134,23 +92,7 @@ impl Listen {
             io::Error::new(error.kind(), format!("cannot listen on {}: {error}", self.at))
         })?;
         let file = path.filter(|_| self.unlink).and_then(|path| SocketFile::at(path.to_owned()));
-        let options = ServerOptions {
-            backlog: self.backlog,
-            max_connections: self.max_connections,
-            accept_budget: self
-                .accept_budget
-                .unwrap_or_else(|| usize::try_from(self.backlog).unwrap_or(1).max(1)),
-            keep_alive: false,
-            stream: self.stream,
-            observer: self.observer,
-        };
-        Server::new(
-            &self.handle,
-            vec![Listener { socket, file }],
-            self.factory,
-            options,
-            self.serve,
-        )
+        Server::new(&self.handle, vec![Listener { socket, file }], self.factory, self.server)
     }
 }
 
@@ -204,7 +146,7 @@ pub struct Connect<F> {
 }
 
 impl<F> Connect<F> {
-    stream_setters!();
+    stream_setters!(stream);
 
     /// Gives up with `TimedOut` when connecting takes longer than this.
     pub fn timeout(mut self, timeout: Duration) -> Self {
