@@ -71,3 +71,23 @@ pub use wharf_reactor::{
 pub use wharf_tcp as tcp;
 #[cfg(feature = "tcp")]
 pub use wharf_tcp::{Server, unix};
+
+#[cfg(feature = "udp")]
+#[doc(inline)]
+pub use wharf_udp as udp;
+
+#[cfg(feature = "subprocess")]
+#[doc(inline)]
+pub use wharf_subprocess as subprocess;
+
+#[cfg(any(feature = "tls", feature = "tls-ring"))]
+#[doc(inline)]
+pub use wharf_tls as tls;
+
+#[cfg(feature = "codec")]
+#[doc(inline)]
+pub use wharf_codec as codec;
+
+#[cfg(feature = "streams")]
+#[doc(inline)]
+pub use wharf_streams as streams;

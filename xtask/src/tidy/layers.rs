@@ -54,6 +54,12 @@ const LAYERS: &[Layer] = &[
         theirs: Theirs::AllBut(&[]),
     },
     Layer {
+        folder: "crates/streams",
+        package: "wharf-streams",
+        ours: &[CORE],
+        theirs: Theirs::AllBut(&["libc", "mio", "nix", "polling", "rustix", "socket2"]),
+    },
+    Layer {
         folder: "crates/wharf",
         package: "wharf",
         ours: &[
@@ -64,6 +70,7 @@ const LAYERS: &[Layer] = &[
             "wharf-subprocess",
             "wharf-tls",
             "wharf-codec",
+            "wharf-streams",
         ],
         theirs: Theirs::Only(&[]),
     },

@@ -1,0 +1,3 @@
+//! Frames over byte streams: codecs as protocols.
+
+#![deny(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Subprocesses, and unidirectional pipes, FIFOs and ptys.
+
+#![deny(unsafe_code)]

@@ -1,0 +1,3 @@
+//! TLS: a protocol below, a transport above.
+
+#![deny(unsafe_code)]

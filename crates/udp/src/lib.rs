@@ -1,0 +1,3 @@
+//! UDP and Unix datagram transports, batch first.
+
+#![deny(unsafe_code)]
