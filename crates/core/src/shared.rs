@@ -4,7 +4,7 @@
 //! `connection_lost` the transport has let go of it, so `Rc::try_unwrap` gives the protocol back by value.
 
 use std::any::type_name;
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::fmt;
 use std::rc::Rc;
 
@@ -230,9 +230,10 @@ trait Callbacks {
 
 /// Refuses to go on when the user holds a borrow of the protocol across a turn (rule T11).
 #[inline]
-fn assert_free<P>(cell: &RefCell<P>) {
-    if cell.try_borrow_mut().is_err() {
-        borrowed::<P>();
+fn free<P>(cell: &RefCell<P>) -> RefMut<'_, P> {
+    match cell.try_borrow_mut() {
+        Ok(protocol) => protocol,
+        Err(_) => borrowed::<P>(),
     }
 }
 
@@ -246,9 +247,6 @@ fn borrowed<P>() -> ! {
 
 macro_rules! common_callbacks {
     ($p:ident, |$cell:ident| $enter:expr) => {
-        fn assert_free(&self) {
-            assert_free(self);
-        }
         fn type_name(&self) -> &'static str {
             type_name::<$p>()
         }
@@ -278,8 +276,11 @@ macro_rules! common_callbacks {
 impl<P: Protocol> Callbacks for RefCell<P> {
     common_callbacks!(P, |cell| cell.borrow_mut());
 
+    fn assert_free(&self) {
+        free(self).assert_free();
+    }
     fn reception(&self) -> Reception {
-        assert_free(self);
+        Callbacks::assert_free(self);
         Reception::Plain
     }
     #[inline]
@@ -291,8 +292,11 @@ impl<P: Protocol> Callbacks for RefCell<P> {
 impl<P: BufferedProtocol> Callbacks for RefCell<Buffered<P>> {
     common_callbacks!(P, |cell| cell.borrow_mut().0);
 
+    fn assert_free(&self) {
+        free(self);
+    }
     fn reception(&self) -> Reception {
-        assert_free(self);
+        free(self);
         Reception::Buffered
     }
     fn get_buffer(&self, size_hint: Option<usize>, read: &mut dyn FnMut(&mut [u8])) {
