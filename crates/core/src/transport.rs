@@ -6,7 +6,10 @@
 
 use std::error::Error;
 use std::fmt;
+use std::future::Future;
 use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::process::ExitStatus;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -183,6 +186,18 @@ pub trait SubprocessTransport: BaseTransport {
     /// The exit code, or minus the number of the signal that ended it; `None` while it runs.
     #[doc(alias = "get_returncode")]
     fn returncode(&self) -> Option<i32>;
+
+    /// How the child ended, in full: its exit code, or the signal and whether it left its memory behind; `None` while it
+    /// runs.
+    fn status(&self) -> Option<ExitStatus>;
+
+    /// Ready when the child has ended, after `process_exited`. Does not wait for its pipes, which a grandchild may hold
+    /// open.
+    #[doc(alias = "wait")]
+    fn exited(&self) -> Pin<Box<dyn Future<Output = ExitStatus>>>;
+
+    /// Ready when the child has ended and every pipe is over, after `connection_lost`.
+    fn finished(&self) -> Pin<Box<dyn Future<Output = ExitStatus>>>;
 
     /// The pipe to the child's descriptor `fd`, if there is one.
     #[doc(alias = "get_pipe_transport")]
