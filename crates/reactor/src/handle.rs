@@ -171,6 +171,13 @@ impl LoopHandle {
         TransportId::new(id)
     }
 
+    /// Whether the loop was told to do by portable means what the system has better ones for. See
+    /// [`EventLoopBuilder::portable_poll`](crate::EventLoopBuilder::portable_poll).
+    #[must_use]
+    pub fn is_portable(&self) -> bool {
+        self.0.poller.is_portable()
+    }
+
     /// A connection was accepted.
     pub fn count_accepted(&self) {
         self.0.counters.accepted();
