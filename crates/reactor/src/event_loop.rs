@@ -37,6 +37,7 @@ use crate::ready::{Job, ReadyQueue};
 use crate::registry::Key;
 use crate::remote::{Incoming, Shared};
 use crate::resolve::{Resolver, SystemResolver};
+use crate::resource::Resources;
 use crate::signal::Signals;
 use crate::statistics::{Counters, SlowCallback, SlowObserver};
 
@@ -156,6 +157,7 @@ impl EventLoopBuilder {
             resolver: self.resolver.unwrap_or_else(|| Box::new(SystemResolver)),
             signals: Signals::new(waker),
             watches: RefCell::default(),
+            resources: Resources::default(),
             next_id: Cell::new(1),
             stopping: Cell::new(false),
             running: Cell::new(false),
@@ -480,6 +482,7 @@ impl LoopHandle {
         self.drop_guarded(enlisted);
         let watches = state.watches.take();
         self.drop_guarded(watches);
+        self.drop_guarded(state.resources.take());
         // Last, because they were told of what went before; either may hold a handle on this very loop.
         self.drop_guarded(state.counters.take_observer());
         self.drop_guarded(state.faults.set(FaultPolicy::Contain));

@@ -26,6 +26,7 @@ use crate::ready::{Job, ReadyQueue, Ticket};
 use crate::registry::{Key, Registry};
 use crate::remote::{Remote, Shared};
 use crate::resolve::Resolver;
+use crate::resource::Resources;
 use crate::signal::Signals;
 use crate::source::Source;
 use crate::statistics::{Counters, Statistics};
@@ -60,6 +61,7 @@ pub(crate) struct LoopState {
     pub(crate) resolver: Box<dyn Resolver>,
     pub(crate) signals: Signals,
     pub(crate) watches: Watches,
+    pub(crate) resources: Resources,
     pub(crate) next_id: Cell<u64>,
     pub(crate) stopping: Cell<bool>,
     pub(crate) running: Cell<bool>,
@@ -201,6 +203,15 @@ impl LoopHandle {
     #[must_use]
     pub fn sources(&self) -> Vec<Rc<dyn Source>> {
         self.0.registry.borrow().sources()
+    }
+
+    /// The loop's only value of this type, made when it is first asked for: memory that all transports of one kind share.
+    /// It lives until the loop is dropped and nobody holds it any more, and must not hold the loop itself.
+    pub fn resource<T: 'static>(&self, make: impl FnOnce() -> T) -> Rc<T> {
+        if self.is_closed() {
+            return Rc::new(make());
+        }
+        self.0.resources.get(make)
     }
 
     pub(crate) fn push_job(&self, job: Job) -> Ticket {

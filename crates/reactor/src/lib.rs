@@ -33,6 +33,7 @@ mod ready;
 mod registry;
 mod remote;
 mod resolve;
+mod resource;
 #[allow(unsafe_code)] // What runs in a signal handler is a promise.
 mod signal;
 pub mod source;

@@ -1,0 +1,53 @@
+//! What the transports of one kind share on a loop: at most one value of each type.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// The values, of which there are few.
+#[derive(Default)]
+pub(crate) struct Resources(RefCell<Vec<Rc<dyn Any>>>);
+
+impl Resources {
+    /// The value of this type, made if it is not there yet.
+    pub(crate) fn get<T: 'static>(&self, make: impl FnOnce() -> T) -> Rc<T> {
+        let find = || self.0.borrow().iter().find_map(|value| Rc::clone(value).downcast().ok());
+        if let Some(value) = find() {
+            return value;
+        }
+        let value = Rc::new(make());
+        // What makes a value may have asked for it itself.
+        find().unwrap_or_else(|| {
+            self.0.borrow_mut().push(Rc::clone(&value) as Rc<dyn Any>);
+            value
+        })
+    }
+
+    /// Takes all of them out.
+    pub(crate) fn take(&self) -> Vec<Rc<dyn Any>> {
+        self.0.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_one_value_of_each_type() {
+        let resources = Resources::default();
+        let first = resources.get(|| 1_u8);
+        assert!(Rc::ptr_eq(&first, &resources.get(|| 2)));
+        assert_eq!(*resources.get(|| 3_u16), 3);
+        assert_eq!(resources.take().len(), 2);
+        assert_eq!(*resources.get(|| 4_u8), 4);
+    }
+
+    #[test]
+    fn a_value_that_was_made_meanwhile_is_the_one() {
+        let resources = Resources::default();
+        let outer = resources.get(|| *resources.get(|| 1_u8) + 1);
+        assert_eq!(*outer, 1);
+        assert_eq!(resources.take().len(), 1);
+    }
+}
