@@ -137,9 +137,15 @@ impl FlowGate {
     /// between it stays what it was.
     #[inline]
     pub fn update(&mut self, queued: usize, limits: &Limits) {
-        if queued > limits.high {
+        self.set(queued > limits.high, queued <= limits.low);
+    }
+
+    /// The same where more than one number has limits: `over` is full, `under` is not, and neither changes nothing.
+    #[inline]
+    pub fn set(&mut self, over: bool, under: bool) {
+        if over {
             self.full = true;
-        } else if queued <= limits.low {
+        } else if under {
             self.full = false;
         }
     }

@@ -22,6 +22,7 @@ use std::ops::Deref;
 use std::rc::Rc;
 
 use crate::address::Address;
+use crate::datagram::{EndpointProtocol, IntoDatagramProtocol};
 use crate::extra::{LocalAddr, PeerAddr, Request};
 use crate::shared::{IntoProtocol, StreamProtocol};
 use crate::transport::{
@@ -136,6 +137,21 @@ impl TransportRef {
     ) -> (P::Shared, Option<StreamProtocol>) {
         let (shared, protocol) = protocol.share();
         let previous = self.0.replace_protocol(protocol, leftover);
+        (shared, previous)
+    }
+}
+
+impl DatagramTransportRef {
+    /// Switches the protocol: `protocol` gets the next callback, and before anything else what the running one has not
+    /// been handed yet of its batch. Gives the new protocol as a shared object, and the previous one.
+    ///
+    /// The new protocol hears no `connection_made`, the old one no `connection_lost`.
+    pub fn set_protocol<P: IntoDatagramProtocol>(
+        &self,
+        protocol: P,
+    ) -> (P::Shared, Option<EndpointProtocol>) {
+        let (shared, protocol) = protocol.share();
+        let previous = self.0.replace_protocol(protocol);
         (shared, previous)
     }
 }

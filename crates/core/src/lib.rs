@@ -24,6 +24,7 @@
 
 pub mod address;
 pub mod buffer;
+pub mod datagram;
 pub mod driver;
 pub mod extra;
 pub mod flow;
@@ -38,6 +39,7 @@ pub mod stream;
 pub mod transport;
 
 pub use address::{Address, UnixAddress};
+pub use datagram::{Batch, Datagram, IntoDatagramProtocol, Outgoing};
 pub use flow::{Flow, Limits, LimitsError};
 pub use handle::{
     DatagramTransportRef, ReadTransportRef, SubprocessTransportRef, TransportRef, WriteTransportRef,

@@ -37,6 +37,7 @@ use link::{CAPACITY, Link, MemoryIo};
 pub use link::{LinkRef, Seen, Wire};
 
 use crate::buffer::WriteQueue;
+use crate::datagram::{Inbox, Outbox};
 use crate::driver::{Host, IoAccess, Readiness, StreamDriver, StreamOptions, Traffic};
 use crate::guard::{self, FaultReport};
 use crate::handle::TransportRef;
@@ -46,6 +47,9 @@ use crate::transport::TransportId;
 
 /// A stage that is still busy after this many turns is taken to be caught in a circle.
 const TURNS: usize = 100_000;
+
+/// What one receive can bring on a stage: a few of the greatest datagrams.
+const INBOX: usize = 256 * 1024;
 
 /// A clock that moves when it is told to.
 #[derive(Clone, Debug)]
@@ -441,6 +445,22 @@ impl Host for StageRef {
 
     fn put_queue(&self, queue: Box<WriteQueue>) {
         drop(queue);
+    }
+
+    fn take_inbox(&self) -> Rc<Inbox> {
+        Rc::new(Inbox::with_capacity(INBOX))
+    }
+
+    fn put_inbox(&self, inbox: Rc<Inbox>) {
+        drop(inbox);
+    }
+
+    fn take_outbox(&self) -> Box<Outbox> {
+        Box::default()
+    }
+
+    fn put_outbox(&self, outbox: Box<Outbox>) {
+        drop(outbox);
     }
 
     fn callback_returned(&self, _: TransportId, _: &'static str) {}

@@ -21,6 +21,7 @@
 //! What follows from such a call is told after the callback has returned.
 
 use crate::address::Address;
+use crate::datagram::Batch;
 use crate::handle::{DatagramTransportRef, SubprocessTransportRef, TransportRef};
 use crate::lost::Lost;
 use std::io;
@@ -138,38 +139,80 @@ pub trait BufferedProtocol: 'static {
 /// A protocol over datagrams.
 ///
 /// The grammar is
-/// `connection_made (datagram_received | error_received | pause_writing | resume_writing)* connection_lost`.
-/// An error of one datagram does not end the endpoint.
+/// `connection_made (datagrams_received | error_received | pause_writing | resume_writing)* error_received*
+/// resume_writing? connection_lost`, where `datagrams_received` becomes a `datagram_received` for each datagram unless it
+/// is implemented.
+/// An error of one datagram does not end the endpoint, and neither does a panic that one causes: it costs no more than
+/// that datagram, because the next one may be somebody else's.
+///
+/// ```
+/// use wharf_core::{Address, DatagramProtocol, DatagramTransportRef};
+///
+/// struct Echo;
+///
+/// impl DatagramProtocol for Echo {
+///     fn datagram_received(
+///         &mut self,
+///         transport: &DatagramTransportRef,
+///         data: &[u8],
+///         from: Option<&Address>,
+///     ) {
+///         let _ = transport.send_to(data, from);
+///     }
+/// }
+/// ```
 pub trait DatagramProtocol: 'static {
-    /// The endpoint is there. Called once, before anything else.
+    /// The endpoint is there. Called once, before anything else; nothing is received before it returns. A panic in it
+    /// ends the endpoint.
     fn connection_made(&mut self, transport: &DatagramTransportRef) {
         let _ = transport;
     }
 
     /// One datagram has come, possibly an empty one; `from` is `None` where the sender has no name.
+    ///
+    /// `data` is lent for the call: it lives in a buffer of the loop.
+    /// A protocol that implements [`datagrams_received`](Self::datagrams_received) alone is never called here.
     fn datagram_received(
         &mut self,
         transport: &DatagramTransportRef,
         data: &[u8],
         from: Option<&Address>,
-    );
+    ) {
+        let _ = (transport, data, from);
+    }
 
-    /// An earlier send, or a receive, failed; the endpoint lives on.
+    /// One or several datagrams have come, in the order of arrival; never none. Unless it is implemented, each goes to
+    /// [`datagram_received`](Self::datagram_received).
+    ///
+    /// What is sent in it leaves together when it returns.
+    /// The batch hands out nothing more once reading is paused or the transport is closing; see [`Batch`] for what
+    /// becomes of the rest.
+    /// After a panic in it, what was not handed out yet comes in another call.
+    fn datagrams_received(&mut self, transport: &DatagramTransportRef, batch: &Batch<'_>) {
+        for datagram in batch {
+            self.datagram_received(transport, datagram.data(), datagram.from());
+        }
+    }
+
+    /// An earlier send, or a receive, failed; the endpoint lives on. The datagram that was being sent is dropped.
+    ///
+    /// Called once for each error, never from inside a send.
     fn error_received(&mut self, transport: &DatagramTransportRef, error: &io::Error) {
         let _ = (transport, error);
     }
 
-    /// The queue of datagrams is over its high mark.
+    /// The queue of datagrams is over a high mark. Called once for each crossing, after the callback that crossed it.
     fn pause_writing(&mut self, transport: &DatagramTransportRef) {
         let _ = transport;
     }
 
-    /// The queue of datagrams has drained to its low mark.
+    /// The queue of datagrams has drained to its low marks. Always preceded by `pause_writing`; also told while a close
+    /// drains.
     fn resume_writing(&mut self, transport: &DatagramTransportRef) {
         let _ = transport;
     }
 
-    /// The endpoint is over. Called once, after everything else.
+    /// The endpoint is over. Called once, after everything else; the transport lets go of the protocol after it.
     fn connection_lost(&mut self, transport: &DatagramTransportRef, why: &Lost) {
         let _ = (transport, why);
     }

@@ -230,7 +230,7 @@ trait Callbacks {
 
 /// Refuses to go on when the user holds a borrow of the protocol across a turn (rule T11).
 #[inline]
-fn free<P>(cell: &RefCell<P>) -> RefMut<'_, P> {
+pub(crate) fn free<P>(cell: &RefCell<P>) -> RefMut<'_, P> {
     match cell.try_borrow_mut() {
         Ok(protocol) => protocol,
         Err(_) => borrowed::<P>(),

@@ -15,6 +15,8 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use crate::address::Address;
+use crate::datagram::driver::{DatagramStatistics, DropPolicy};
+use crate::datagram::{EndpointProtocol, Outgoing, QueueLimits};
 use crate::extra::Request;
 use crate::flow::{Flow, Limits};
 use crate::handle::{ReadTransportRef, WriteTransportRef};
@@ -147,24 +149,79 @@ pub trait Transport: ReadTransport + WriteTransport {
 }
 
 /// A transport of datagrams.
+///
+/// What is sent inside a callback of the endpoint's own is gathered and leaves when the callback returns, from elsewhere
+/// before the turn ends: datagrams of one size to one peer in a row as one train, all of it in as few system calls as
+/// the system allows.
+/// Datagrams to one peer leave in the order in which they were sent.
 pub trait DatagramTransport: ReadTransport {
-    /// Sends one datagram, possibly an empty one, to `to`, or to the connected peer.
+    /// Sends `batch`, in order. The answer says whether to go on; nothing is sent once the transport is closing, which
+    /// answers [`Flow::Closed`].
+    ///
+    /// The bytes are copied.
+    /// An answer that is sent inside `datagrams_received` leaves from the address that its peer has written to, unless
+    /// it says another one.
     ///
     /// # Errors
-    /// When `to` is missing on an unconnected endpoint, or is another than the connected peer: nothing is sent then.
+    /// `InvalidInput`, with nothing of the batch sent, when an address is missing on an endpoint that has no peer, is
+    /// another than the peer's on one that has, or is of a family that the endpoint does not speak, and when a segment
+    /// size is zero.
+    /// `WouldBlock`, with nothing of the batch sent, when the queue is above its ceiling and its policy is to refuse.
     /// Errors of the system go to `error_received`.
-    #[doc(alias = "sendto")]
-    fn send_to(&self, data: &[u8], to: Option<&Address>) -> io::Result<Flow>;
+    fn send(&self, batch: &[Outgoing<'_>]) -> io::Result<Flow>;
 
-    /// How many bytes are queued.
+    /// Sends one datagram, possibly an empty one, to `to`, or to the connected peer or the default target.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    #[doc(alias = "sendto")]
+    fn send_to(&self, data: &[u8], to: Option<&Address>) -> io::Result<Flow> {
+        self.send(&[Outgoing { to, ..Outgoing::new(data) }])
+    }
+
+    /// Sends `data` as datagrams of `size` bytes, of which the last may be shorter.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    fn send_segments(&self, data: &[u8], size: usize, to: Option<&Address>) -> io::Result<Flow> {
+        self.send(&[Outgoing { to, ..Outgoing::new(data).segments(size) }])
+    }
+
+    /// How many bytes are queued. Each datagram counts eight more than it has.
     #[doc(alias = "get_write_buffer_size")]
     fn write_buffer_len(&self) -> usize;
 
-    /// The limits of the queue.
-    fn write_buffer_limits(&self) -> Limits;
+    /// How many datagrams are queued.
+    fn queued_datagrams(&self) -> usize;
 
-    /// Sets the limits of the queue.
-    fn set_write_buffer_limits(&self, limits: Limits);
+    /// The limits of the queue, in bytes and in datagrams.
+    #[doc(alias = "get_write_buffer_limits")]
+    fn queue_limits(&self) -> QueueLimits;
+
+    /// Sets the limits of the queue. They are looked at at once.
+    #[doc(alias = "set_write_buffer_limits")]
+    fn set_queue_limits(&self, limits: QueueLimits);
+
+    /// What happens to a send that finds the queue above its ceiling.
+    fn drop_policy(&self) -> DropPolicy;
+
+    /// Sets what happens to a send that finds the queue above its ceiling.
+    fn set_drop_policy(&self, policy: DropPolicy);
+
+    /// What the endpoint has counted so far.
+    fn statistics(&self) -> DatagramStatistics;
+
+    /// The protocol that the next callback goes to; `None` after the loss.
+    #[doc(alias = "get_protocol")]
+    fn protocol(&self) -> Option<EndpointProtocol>;
+
+    /// Puts another protocol in place for the next callback and gives back the previous one. Users call `set_protocol`
+    /// on the handle.
+    ///
+    /// The new protocol hears no `connection_made`, the old one no `connection_lost`. If the old one was told to pause
+    /// writing, so is the new one; what a batch has not handed out to the old one, the new one is given.
+    /// Does nothing and gives `None` once the endpoint is lost.
+    fn replace_protocol(&self, protocol: EndpointProtocol) -> Option<EndpointProtocol>;
 }
 
 /// One pipe of a child process.

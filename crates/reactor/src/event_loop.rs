@@ -149,6 +149,8 @@ impl EventLoopBuilder {
             read_buffer: Cell::new(vec![0; READ_BUFFER].into()),
             queue: Cell::default(),
             queues: RefCell::default(),
+            inbox: Cell::default(),
+            outboxes: RefCell::default(),
             shared: Arc::new(Shared::new(waker.clone())),
             counters: Counters::new(self.slow.0, self.observer),
             faults: Faults::new(self.faults),

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use wharf_core::buffer::WriteQueue;
+use wharf_core::datagram::{Inbox, Outbox};
 use wharf_core::driver::{Host, Traffic};
 use wharf_core::guard::FaultReport;
 use wharf_core::schedule::{Settle, Timer, deadline};
@@ -53,6 +54,11 @@ pub(crate) struct LoopState {
     /// A few more. The boxes are lent as they are: a connection has one word for its queue.
     #[allow(clippy::vec_box)]
     pub(crate) queues: RefCell<Vec<Box<WriteQueue>>>,
+    /// What datagrams are received into; made by the first endpoint.
+    pub(crate) inbox: Cell<Option<Rc<Inbox>>>,
+    /// Queues of datagrams that were given back.
+    #[allow(clippy::vec_box)] // As above.
+    pub(crate) outboxes: RefCell<Vec<Box<Outbox>>>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) counters: Counters,
     pub(crate) faults: Faults,
@@ -321,6 +327,27 @@ impl Host for LoopHandle {
         queue.shrink();
         if let Some(another) = self.0.queue.replace(Some(queue)) {
             self.0.keep_queue(another);
+        }
+    }
+
+    fn take_inbox(&self) -> Rc<Inbox> {
+        // The first datagram endpoint of the loop makes it.
+        self.0.inbox.take().unwrap_or_else(|| Rc::new(Inbox::with_capacity(Inbox::CAPACITY)))
+    }
+
+    fn put_inbox(&self, inbox: Rc<Inbox>) {
+        self.0.inbox.set(Some(inbox));
+    }
+
+    fn take_outbox(&self) -> Box<Outbox> {
+        self.0.outboxes.borrow_mut().pop().unwrap_or_default()
+    }
+
+    fn put_outbox(&self, mut outbox: Box<Outbox>) {
+        let mut outboxes = self.0.outboxes.borrow_mut();
+        if outboxes.len() < QUEUES {
+            outbox.shrink();
+            outboxes.push(outbox);
         }
     }
 

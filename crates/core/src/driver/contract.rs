@@ -5,6 +5,7 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use crate::buffer::WriteQueue;
+use crate::datagram::{Inbox, Outbox};
 use crate::extra::Request;
 use crate::flow::Limits;
 use crate::guard::FaultReport;
@@ -100,6 +101,18 @@ pub trait Host: Scheduler + Clone {
 
     /// Gives it back, empty.
     fn put_queue(&self, queue: Box<WriteQueue>);
+
+    /// Takes the loop's inbox for the time of one receive and its callback. Nobody else holds it.
+    fn take_inbox(&self) -> Rc<Inbox>;
+
+    /// Gives it back.
+    fn put_inbox(&self, inbox: Rc<Inbox>);
+
+    /// Borrows an outbox; it is empty.
+    fn take_outbox(&self) -> Box<Outbox>;
+
+    /// Gives it back, empty.
+    fn put_outbox(&self, outbox: Box<Outbox>);
 
     /// A callback of `transport` has returned: the moment to see whether it was slow.
     fn callback_returned(&self, transport: TransportId, callback: &'static str);

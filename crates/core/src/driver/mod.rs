@@ -411,7 +411,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
 }
 
 /// Drops a protocol; what its `drop` does wrong is reported like any other fault.
-fn drop_guarded<H: Host>(protocol: Option<StreamProtocol>, host: &H) {
+pub(crate) fn drop_guarded<P, H: Host>(protocol: Option<P>, host: &H) {
     if let Err(caught) = guard::call("drop", || drop(protocol)) {
         host.report(FaultReport::caught(caught));
     }

@@ -1,0 +1,503 @@
+//! The outbox: datagrams that were taken by a send and not yet by the system.
+//!
+//! Bytes are copied one after the other into one arena, and datagrams of one size to one peer become one train as they
+//! are pushed, which the system can take as one message.
+//! An outbox belongs to the loop and is lent to an endpoint for as long as it has something queued; nothing is
+//! allocated for a datagram once the arena has grown.
+
+use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::inbox::{Datagram, Ecn, Train};
+use crate::address::{Address, UnixAddress};
+
+/// How many datagrams make one train at most: what Linux takes as one segmented send.
+pub const MAX_TRAIN_DATAGRAMS: usize = 64;
+
+/// How many bytes make one train at most: the payload of the greatest IPv4 datagram.
+pub const MAX_TRAIN_BYTES: usize = 65_507;
+
+/// The part of the arena that has gone out is given up when it is at least this much, and more than half.
+const COMPACT: usize = 64 * 1024;
+
+/// An outbox that comes back to the loop keeps at most this much memory for its next borrower.
+const KEEP: usize = 256 * 1024;
+
+/// The same, in trains.
+const KEEP_TRAINS: usize = 4096;
+
+/// One datagram, or several of one size, on the way to [`send`](crate::DatagramTransport::send).
+///
+/// ```
+/// use wharf_core::datagram::{Ecn, Outgoing};
+///
+/// let peer = "192.0.2.1:9".parse::<std::net::SocketAddr>()?.into();
+/// let one = Outgoing::new(b"hello").to(&peer);
+/// let train = Outgoing::new(&[0; 4000]).to(&peer).segments(1200).ecn(Ecn::Ect0); // four datagrams
+/// # let _ = (one, train);
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "nothing is sent before it is given to a transport"]
+pub struct Outgoing<'a> {
+    pub(crate) data: &'a [u8],
+    pub(crate) to: Option<&'a Address>,
+    pub(crate) local: Option<IpAddr>,
+    pub(crate) ecn: Option<Ecn>,
+    pub(crate) segment: Option<usize>,
+}
+
+impl<'a> Outgoing<'a> {
+    /// One datagram to the connected peer, or to the default target.
+    #[inline]
+    pub const fn new(data: &'a [u8]) -> Self {
+        Self { data, to: None, local: None, ecn: None, segment: None }
+    }
+
+    /// An answer to `datagram`: it goes where that came from, and leaves from the address that it came to, also after
+    /// the callback has returned.
+    pub fn answer(datagram: &Datagram<'a>, data: &'a [u8]) -> Self {
+        Self { to: datagram.from(), local: datagram.local(), ..Self::new(data) }
+    }
+
+    /// The same train once more, congestion mark included, for `to`.
+    pub fn forward(train: &Train<'a>, to: &'a Address) -> Self {
+        let segment = (train.datagrams() > 1).then(|| train.segment());
+        Self { to: Some(to), ecn: train.ecn(), segment, ..Self::new(train.data()) }
+    }
+
+    /// To this address.
+    #[inline]
+    pub const fn to(mut self, to: &'a Address) -> Self {
+        self.to = Some(to);
+        self
+    }
+
+    /// From this address of ours, on an endpoint that is bound to more than one.
+    pub const fn local(mut self, local: IpAddr) -> Self {
+        self.local = Some(local);
+        self
+    }
+
+    /// With this congestion mark.
+    pub const fn ecn(mut self, ecn: Ecn) -> Self {
+        self.ecn = Some(ecn);
+        self
+    }
+
+    /// As datagrams of `size` bytes each, of which the last may be shorter. No bytes are no datagram then; a size of zero
+    /// is refused when this is sent.
+    pub const fn segments(mut self, size: usize) -> Self {
+        self.segment = Some(size);
+        self
+    }
+
+    /// How many datagrams it is, a segment size of zero aside.
+    pub(crate) fn datagrams(&self) -> usize {
+        match self.segment {
+            None | Some(0) => 1,
+            Some(size) => self.data.len().div_ceil(size),
+        }
+    }
+}
+
+/// Whom a queued train is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer<'a> {
+    /// An IP address and port.
+    Ip(SocketAddr),
+    /// A Unix socket with a path.
+    Path(&'a Path),
+    /// A Unix socket with a name in Linux's abstract namespace, without the leading zero byte.
+    Abstract(&'a [u8]),
+}
+
+/// One train of an [`Outbox`], as an I/O object sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packed<'a> {
+    /// The bytes of its datagrams, one after the other.
+    pub data: &'a [u8],
+    /// The size of each datagram but the last, which may be shorter; zero where it is one empty datagram.
+    pub segment: usize,
+    /// Whom it is for; `None` for the peer that the socket is connected to.
+    pub to: Option<Peer<'a>>,
+    /// The address of ours that it should leave from.
+    pub local: Option<IpAddr>,
+    /// The congestion mark.
+    pub ecn: Option<Ecn>,
+}
+
+impl Packed<'_> {
+    /// How many datagrams it is.
+    #[inline]
+    #[must_use]
+    pub fn datagrams(&self) -> usize {
+        if self.data.is_empty() { 1 } else { self.data.len().div_ceil(self.segment) }
+    }
+}
+
+/// [`Peer`], with names in the arena.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Target {
+    Connected,
+    Ip(SocketAddr),
+    Path(Range<usize>),
+    Abstract(Range<usize>),
+}
+
+/// One train. Places in the arena are counted from the beginning of time, so that they stay when it is compacted.
+#[derive(Debug)]
+struct Entry {
+    start: usize,
+    len: usize,
+    segment: usize,
+    target: Target,
+    local: Option<IpAddr>,
+    ecn: Option<Ecn>,
+}
+
+impl Entry {
+    fn datagrams(&self) -> usize {
+        if self.len == 0 { 1 } else { self.len.div_ceil(self.segment) }
+    }
+
+    /// Whether one more datagram of `size` bytes makes it no other than a longer train.
+    fn takes(&self, size: usize) -> bool {
+        size > 0
+            && size <= self.segment
+            && self.len % self.segment == 0
+            && self.len + size <= MAX_TRAIN_BYTES
+            && self.len / self.segment < MAX_TRAIN_DATAGRAMS
+    }
+}
+
+/// Datagrams in the order in which they were sent.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    arena: Vec<u8>,
+    /// How many bytes of the arena's beginning have been given up.
+    base: usize,
+    entries: VecDeque<Entry>,
+    bytes: usize,
+    datagrams: usize,
+}
+
+impl Outbox {
+    /// An empty outbox.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many bytes the queued datagrams have.
+    #[inline]
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// How many datagrams are queued.
+    #[inline]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.datagrams
+    }
+
+    /// Whether nothing is queued.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Appends a copy of `outgoing`, and says how many datagrams that were.
+    ///
+    /// # Panics
+    /// When it has segments of no bytes: the driver refuses those.
+    #[inline]
+    pub fn push(&mut self, outgoing: &Outgoing<'_>) -> usize {
+        let Some(segment) = outgoing.segment else {
+            self.push_one(outgoing, outgoing.data);
+            return 1;
+        };
+        assert!(segment > 0, "segments of no bytes");
+        for datagram in outgoing.data.chunks(segment) {
+            self.push_one(outgoing, datagram);
+        }
+        outgoing.datagrams()
+    }
+
+    #[inline]
+    fn push_one(&mut self, outgoing: &Outgoing<'_>, data: &[u8]) {
+        self.bytes += data.len();
+        self.datagrams += 1;
+        let grows = self.entries.back().is_some_and(|last| {
+            last.takes(data.len())
+                && last.local == outgoing.local
+                && last.ecn == outgoing.ecn
+                && self.is_for(&last.target, outgoing.to)
+        });
+        match self.entries.back_mut() {
+            Some(last) if grows => last.len += data.len(),
+            _ => {
+                let target = self.target(outgoing.to);
+                let (start, len) = (self.base + self.arena.len(), data.len());
+                let (local, ecn) = (outgoing.local, outgoing.ecn);
+                self.entries.push_back(Entry { start, len, segment: len, target, local, ecn });
+            }
+        }
+        self.arena.extend_from_slice(data);
+    }
+
+    /// Whether `target` is `to`.
+    #[inline]
+    fn is_for(&self, target: &Target, to: Option<&Address>) -> bool {
+        match (target, to) {
+            (Target::Connected, None) => true,
+            (Target::Ip(target), Some(Address::Ip(to))) => target == to,
+            (Target::Path(name), Some(Address::Unix(UnixAddress::Path(path)))) => {
+                self.slice(name) == path.as_os_str().as_bytes()
+            }
+            (Target::Abstract(name), Some(Address::Unix(UnixAddress::Abstract(other)))) => {
+                self.slice(name) == &**other
+            }
+            _ => false,
+        }
+    }
+
+    /// `to` as a target; a name is written into the arena, unless the last train has it there.
+    fn target(&mut self, to: Option<&Address>) -> Target {
+        let last = self.entries.back().map(|last| &last.target);
+        if let Some(last) = last.filter(|last| self.is_for(last, to)) {
+            return last.clone();
+        }
+        match to {
+            None | Some(Address::Unix(UnixAddress::Unnamed)) => Target::Connected,
+            Some(Address::Ip(to)) => Target::Ip(*to),
+            Some(Address::Unix(UnixAddress::Path(path))) => {
+                Target::Path(self.write_name(path.as_os_str().as_bytes()))
+            }
+            Some(Address::Unix(UnixAddress::Abstract(name))) => {
+                Target::Abstract(self.write_name(name))
+            }
+        }
+    }
+
+    fn write_name(&mut self, name: &[u8]) -> Range<usize> {
+        let start = self.base + self.arena.len();
+        self.arena.extend_from_slice(name);
+        start..start + name.len()
+    }
+
+    fn slice(&self, range: &Range<usize>) -> &[u8] {
+        &self.arena[range.start - self.base..range.end - self.base]
+    }
+
+    /// The queued trains, from the first that has not gone out.
+    pub fn trains(&self) -> impl Iterator<Item = Packed<'_>> {
+        self.entries.iter().map(|entry| Packed {
+            data: self.slice(&(entry.start..entry.start + entry.len)),
+            segment: entry.segment,
+            to: match &entry.target {
+                Target::Connected => None,
+                Target::Ip(to) => Some(Peer::Ip(*to)),
+                Target::Path(name) => {
+                    Some(Peer::Path(Path::new(OsStr::from_bytes(self.slice(name)))))
+                }
+                Target::Abstract(name) => Some(Peer::Abstract(self.slice(name))),
+            },
+            local: entry.local,
+            ecn: entry.ecn,
+        })
+    }
+
+    /// The first `count` datagrams have gone out, or are given up; says how many bytes they had.
+    ///
+    /// # Panics
+    /// When fewer are queued: a driver's bug.
+    pub fn advance(&mut self, count: usize) -> usize {
+        assert!(count <= self.datagrams, "{count} datagrams sent of {} queued", self.datagrams);
+        self.datagrams -= count;
+        let before = self.bytes;
+        let mut left = count;
+        while left > 0 {
+            let Some(first) = self.entries.front_mut() else { break };
+            let datagrams = first.datagrams();
+            if left >= datagrams {
+                left -= datagrams;
+                self.bytes -= first.len;
+                self.entries.pop_front();
+            } else {
+                let gone = left * first.segment;
+                first.start += gone;
+                first.len -= gone;
+                self.bytes -= gone;
+                left = 0;
+            }
+        }
+        if self.entries.is_empty() {
+            self.forget_arena();
+        } else {
+            self.compact();
+        }
+        before - self.bytes
+    }
+
+    /// Drops everything that is queued.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.bytes = 0;
+        self.datagrams = 0;
+        self.forget_arena();
+    }
+
+    fn forget_arena(&mut self) {
+        self.base += self.arena.len();
+        self.arena.clear();
+    }
+
+    /// Gives up the beginning of the arena where nothing refers to it and it is worth the moving.
+    fn compact(&mut self) {
+        let Some(first) = self.entries.front() else { return };
+        let first = match &first.target {
+            Target::Path(name) | Target::Abstract(name) => name.start.min(first.start),
+            _ => first.start,
+        };
+        let gone = first - self.base;
+        if gone >= COMPACT && gone > self.arena.len() / 2 {
+            self.arena.drain(..gone);
+            self.base += gone;
+        }
+    }
+
+    /// Gives back memory beyond what the next borrower is likely to need.
+    pub fn shrink(&mut self) {
+        if self.arena.capacity() > KEEP || self.entries.capacity() > KEEP_TRAINS {
+            self.arena.shrink_to(KEEP);
+            self.entries.shrink_to(KEEP_TRAINS);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(port: u16) -> Address {
+        Address::Ip(([127, 0, 0, 1], port).into())
+    }
+
+    /// Each train as its bytes and segment.
+    fn shape(outbox: &Outbox) -> Vec<(usize, usize)> {
+        outbox.trains().map(|train| (train.data.len(), train.segment)).collect()
+    }
+
+    fn push(outbox: &mut Outbox, size: usize, to: &Address) {
+        outbox.push(&Outgoing::new(&vec![7; size]).to(to));
+    }
+
+    #[test]
+    fn datagrams_of_one_size_to_one_peer_are_one_train_and_a_shorter_one_ends_it() {
+        let mut outbox = Outbox::new();
+        for size in [10, 10, 10, 4, 4, 10, 12] {
+            push(&mut outbox, size, &ip(1));
+        }
+        assert_eq!(shape(&outbox), [(34, 10), (4, 4), (10, 10), (12, 12)]);
+        assert_eq!((outbox.len(), outbox.bytes()), (7, 60));
+    }
+
+    #[test]
+    fn another_peer_mark_or_source_and_an_empty_datagram_begin_another_train() {
+        let mut outbox = Outbox::new();
+        push(&mut outbox, 10, &ip(1));
+        push(&mut outbox, 10, &ip(2));
+        outbox.push(&Outgoing::new(&[7; 10]).to(&ip(2)).ecn(Ecn::Ce));
+        outbox.push(&Outgoing::new(&[7; 10]).to(&ip(2)).ecn(Ecn::Ce).local([127, 0, 0, 2].into()));
+        push(&mut outbox, 0, &ip(2));
+        push(&mut outbox, 0, &ip(2));
+        outbox.push(&Outgoing::new(&[7; 10]));
+        assert_eq!(
+            shape(&outbox),
+            [(10, 10), (10, 10), (10, 10), (10, 10), (0, 0), (0, 0), (10, 10)]
+        );
+    }
+
+    #[test]
+    fn a_train_is_bounded_in_datagrams_and_in_bytes() {
+        let mut outbox = Outbox::new();
+        outbox.push(&Outgoing::new(&[1; 65]).segments(1));
+        assert_eq!(shape(&outbox), [(64, 1), (1, 1)]);
+        outbox.clear();
+        outbox.push(&Outgoing::new(&vec![1; 70_000]).segments(30_000));
+        assert_eq!(shape(&outbox), [(60_000, 30_000), (10_000, 10_000)]);
+    }
+
+    #[test]
+    fn segments_of_no_bytes_are_no_datagram() {
+        let mut outbox = Outbox::new();
+        assert_eq!(outbox.push(&Outgoing::new(&[]).segments(5)), 0);
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn names_of_unix_sockets_survive_the_arena() {
+        let mut outbox = Outbox::new();
+        let path = Address::from(std::path::PathBuf::from("/run/a"));
+        let name = Address::from(UnixAddress::abstract_name(b"b"));
+        for to in [&path, &path, &name, &path] {
+            push(&mut outbox, 3, to);
+        }
+        let peers = |outbox: &Outbox| outbox.trains().map(|one| format!("{:?}", one.to)).collect();
+        let all: Vec<String> = peers(&outbox);
+        let path = format!("{:?}", Some(Peer::Path(Path::new("/run/a"))));
+        assert_eq!(all, [path.clone(), format!("{:?}", Some(Peer::Abstract(b"b"))), path.clone()]);
+        outbox.advance(1);
+        assert_eq!(shape(&outbox)[0], (3, 3));
+        outbox.advance(2);
+        assert_eq!(peers(&outbox), [path], "a name that was written again is found again");
+    }
+
+    #[test]
+    fn what_has_gone_out_frees_its_place_however_long_something_is_queued() {
+        let mut outbox = Outbox::new();
+        push(&mut outbox, 1000, &ip(1));
+        for _ in 0..10_000 {
+            push(&mut outbox, 1000, &ip(1));
+            assert_eq!(outbox.advance(1), 1000);
+            assert!(outbox.trains().all(|train| train.data.iter().all(|byte| *byte == 7)));
+        }
+        assert!(outbox.arena.capacity() < 4 * COMPACT, "{}", outbox.arena.capacity());
+        assert_eq!((outbox.len(), outbox.bytes()), (1, 1000));
+    }
+
+    #[test]
+    fn a_train_that_went_out_in_part_still_grows() {
+        let mut outbox = Outbox::new();
+        outbox.push(&Outgoing::new(&[7; 30]).segments(10));
+        assert_eq!(outbox.advance(2), 20);
+        outbox.push(&Outgoing::new(&[8; 10]));
+        assert_eq!(shape(&outbox), [(20, 10)]);
+        assert_eq!(outbox.trains().next().map(|train| train.data[10]), Some(8));
+    }
+
+    #[test]
+    fn memory_is_kept_for_the_next_borrower_but_not_too_much() {
+        let mut outbox = Outbox::new();
+        outbox.push(&Outgoing::new(&vec![0; KEEP + 1]));
+        outbox.clear();
+        outbox.shrink();
+        assert!(outbox.arena.capacity() <= KEEP);
+    }
+
+    #[test]
+    #[should_panic(expected = "2 datagrams sent of 1 queued")]
+    fn sending_more_than_is_queued_is_a_drivers_bug() {
+        let mut outbox = Outbox::new();
+        push(&mut outbox, 1, &ip(1));
+        outbox.advance(2);
+    }
+}
