@@ -22,6 +22,7 @@
 
 #[allow(unsafe_code)] // Reading the tick counter is an intrinsic.
 mod clock;
+pub mod datagram;
 mod event_loop;
 mod fault;
 mod handle;

@@ -234,7 +234,7 @@ impl<S: StreamSocket> StreamIo for Polled<S> {
             .provide_some(|| self.peer.get().map(PeerAddr))
             .provide(|| {
                 self.lent.set(true);
-                SocketView(Rc::new(View(access())))
+                SocketView::new(View(access()))
             });
         if let Some(socket) = &self.socket {
             socket.provide(request, access);
@@ -266,6 +266,10 @@ impl<S> Drop for Polled<S> {
 pub struct SocketView(Rc<dyn Duplicate>);
 
 impl SocketView {
+    pub(crate) fn new(view: impl Duplicate + 'static) -> Self {
+        Self(Rc::new(view))
+    }
+
     /// Lends a duplicate of the descriptor to `look`, so that the transport can be used meanwhile; `None` once it has
     /// been closed, or when the system has no descriptor left.
     pub fn with<R>(&self, look: impl FnOnce(BorrowedFd<'_>) -> R) -> Option<R> {
@@ -280,7 +284,8 @@ impl fmt::Debug for SocketView {
     }
 }
 
-trait Duplicate {
+/// What makes a [`SocketView`]: a duplicate of the descriptor, while there is one.
+pub(crate) trait Duplicate {
     fn duplicate(&self) -> Option<OwnedFd>;
 }
 
