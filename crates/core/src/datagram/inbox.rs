@@ -148,6 +148,12 @@ impl Inbox {
         self.bytes += arrival.len;
     }
 
+    /// The trains that are in it.
+    #[must_use]
+    pub fn arrivals(&self) -> &[Arrival] {
+        &self.arrivals[..self.filled]
+    }
+
     /// Empties it for the next receive.
     pub fn clear(&mut self) {
         self.filled = 0;
@@ -181,10 +187,6 @@ impl Inbox {
     /// How many of the datagrams were truncated.
     pub(crate) fn truncated(&self) -> usize {
         self.arrivals().iter().filter(|arrival| arrival.truncated).count()
-    }
-
-    fn arrivals(&self) -> &[Arrival] {
-        &self.arrivals[..self.filled]
     }
 
     pub(crate) fn end(&self) -> Position {
