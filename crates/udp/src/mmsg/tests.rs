@@ -1,0 +1,126 @@
+//! What comes out at the other end of a real socket, on every path.
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::rc::Rc;
+
+use socket2::{Domain, Socket, Type};
+use wharf_core::Address;
+use wharf_core::datagram::{Inbox, Outbox, Outgoing};
+
+use super::{Channel, Facts, Family, Headers, Missing};
+
+/// A socket with its channel.
+struct End {
+    socket: Socket,
+    channel: Channel,
+}
+
+impl End {
+    fn new(socket: Socket, family: Family, missing: Missing) -> Self {
+        socket.set_nonblocking(true).unwrap();
+        let headers = Rc::new(RefCell::new(Headers::new()));
+        let channel = Channel::new(headers, socket.as_fd(), family, missing);
+        Self { socket, channel }
+    }
+
+    fn bound(to: &str, missing: Missing) -> Self {
+        let address: SocketAddr = to.parse().unwrap();
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None).unwrap();
+        socket.set_recv_buffer_size(1 << 20).unwrap();
+        socket.bind(&address.into()).unwrap();
+        let family = if address.is_ipv4() { Family::V4 } else { Family::V6 };
+        Self::new(socket, family, missing)
+    }
+
+    fn address(&self) -> Address {
+        self.socket.local_addr().unwrap().as_socket().unwrap().into()
+    }
+
+    fn ask_for(&self, facts: Facts) {
+        self.channel.ask_for(self.socket.as_fd(), facts).unwrap();
+    }
+
+    fn send(&mut self, outbox: &mut Outbox) -> std::io::Result<usize> {
+        let sent = self.channel.send(self.socket.as_fd(), outbox)?;
+        outbox.advance(sent);
+        Ok(sent)
+    }
+
+    fn send_all(&mut self, outbox: &mut Outbox) {
+        while !outbox.is_empty() {
+            self.send(outbox).unwrap();
+        }
+    }
+
+    /// Waits until something is there, and receives it.
+    fn receive(&mut self, inbox: &mut Inbox) {
+        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+        let mut waiting = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+        let ready = poll(&mut waiting, PollTimeout::from(10_000_u16)).unwrap();
+        assert_eq!(ready, 1, "nothing came");
+        inbox.clear();
+        self.channel.receive(self.socket.as_fd(), inbox).unwrap();
+    }
+}
+
+/// Every way of moving datagrams that a system may leave us.
+fn every_path() -> impl Iterator<Item = Missing> {
+    (0..16).map(|bits| Missing {
+        batches: bits & 1 != 0,
+        segment_option: bits & 2 != 0,
+        segments: bits & 4 != 0,
+        coalescing: bits & 8 != 0,
+    })
+}
+
+/// The datagrams in `inbox` and their senders.
+fn datagrams(inbox: &mut Inbox) -> Vec<(Vec<u8>, Option<Address>)> {
+    let arrivals = inbox.arrivals().to_vec();
+    let buffer = inbox.buffer();
+    let mut found = Vec::new();
+    for arrival in arrivals {
+        assert!(!arrival.truncated);
+        let bytes = &buffer[arrival.start..][..arrival.len];
+        let size = if arrival.segment == 0 { arrival.len } else { arrival.segment };
+        if bytes.is_empty() {
+            found.push((Vec::new(), arrival.from.clone()));
+        }
+        found.extend(bytes.chunks(size.max(1)).map(|one| (one.to_vec(), arrival.from.clone())));
+    }
+    found
+}
+
+fn inbox() -> Inbox {
+    Inbox::with_capacity(Inbox::CAPACITY)
+}
+
+#[test]
+fn datagrams_keep_their_bounds_their_order_and_their_sender_on_every_path() {
+    for missing in every_path() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let (mut a, mut b) = (End::bound(address, missing), End::bound(address, missing));
+            let to = b.address();
+            let mut outbox = Outbox::new();
+            let sent: Vec<Vec<u8>> =
+                [5, 5, 5, 2, 0, 0, 1200, 1200, 7, 65_000, 3].map(|len| vec![len as u8; len]).into();
+            for one in &sent {
+                outbox.push(&Outgoing::new(one).to(&to));
+            }
+            a.send_all(&mut outbox);
+            let mut inbox = inbox();
+            let mut came = Vec::new();
+            while came.len() < sent.len() {
+                b.receive(&mut inbox);
+                came.extend(datagrams(&mut inbox));
+            }
+            let expected: Vec<_> = sent.into_iter().map(|one| (one, Some(a.address()))).collect();
+            assert!(came == expected, "{missing:?} {address}");
+            let abilities = a.channel.abilities();
+            assert_eq!(abilities.batches, !missing.batches);
+            assert_eq!(abilities.segments, Some(!missing.segment_option && !missing.segments));
+            assert_eq!(abilities.coalescing, !missing.coalescing);
+        }
+    }
+}
