@@ -3,7 +3,8 @@
 //! A [`Stage`] is an event loop without descriptors, under a [`ManualClock`].
 //! On it stand either two protocols joined by a [`pair`](Stage::pair), or one protocol and a [`Wire`], the raw other
 //! end that a test holds in its hand: it can trickle bytes, refuse them, end, or reset at any chosen point.
-//! The stream driver and its state machine are those of the real transports.
+//! Datagram protocols are joined by a [`datagram_pair`](Stage::datagram_pair), or meet a [`DatagramWire`].
+//! The drivers and their state machines are those of the real transports.
 //!
 //! ```
 //! use wharf_core::memory::Stage;
@@ -25,6 +26,7 @@
 //! ```
 
 mod link;
+mod post;
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -35,12 +37,14 @@ use std::time::{Duration, Instant};
 
 use link::{CAPACITY, Link, MemoryIo};
 pub use link::{LinkRef, Seen, Wire};
+use post::Post;
+pub use post::{DatagramWire, Letter, PostRef};
 
 use crate::buffer::WriteQueue;
-use crate::datagram::{Inbox, Outbox};
+use crate::datagram::{Inbox, IntoDatagramProtocol, Outbox};
 use crate::driver::{Host, IoAccess, Readiness, StreamDriver, StreamOptions, Traffic};
 use crate::guard::{self, FaultReport};
-use crate::handle::TransportRef;
+use crate::handle::{DatagramTransportRef, TransportRef};
 use crate::schedule::{Clock, Scheduler, Settle, Timer};
 use crate::shared::IntoProtocol;
 use crate::transport::TransportId;
@@ -100,6 +104,7 @@ struct StageState {
     timers: RefCell<BTreeMap<TimerKey, Box<dyn FnOnce()>>>,
     enlisted: RefCell<Vec<Rc<dyn Settle>>>,
     actors: RefCell<Vec<Rc<dyn Actor>>>,
+    post: Rc<RefCell<Post>>,
     read_buffer: Cell<Box<[u8]>>,
     faults: RefCell<Vec<FaultReport>>,
     contain: Cell<bool>,
@@ -155,6 +160,7 @@ impl Stage {
                 timers: RefCell::default(),
                 enlisted: RefCell::default(),
                 actors: RefCell::default(),
+                post: Rc::default(),
                 read_buffer: Cell::new(vec![0; CAPACITY].into()),
                 faults: RefCell::default(),
                 contain: Cell::new(false),
@@ -491,6 +497,25 @@ pub struct Pair<P: IntoProtocol, Q: IntoProtocol> {
 impl<P: IntoProtocol, Q: IntoProtocol> fmt::Debug for Pair<P, Q> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pair")
+            .field("first", &self.first.0)
+            .field("second", &self.second.0)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Two datagram protocols and the post between them.
+pub struct DatagramPair<P: IntoDatagramProtocol, Q: IntoDatagramProtocol> {
+    /// The first endpoint: its transport and its protocol.
+    pub first: (DatagramTransportRef, P::Shared),
+    /// The second endpoint.
+    pub second: (DatagramTransportRef, Q::Shared),
+    /// What each of them meets.
+    pub posts: [PostRef; 2],
+}
+
+impl<P: IntoDatagramProtocol, Q: IntoDatagramProtocol> fmt::Debug for DatagramPair<P, Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DatagramPair")
             .field("first", &self.first.0)
             .field("second", &self.second.0)
             .finish_non_exhaustive()
