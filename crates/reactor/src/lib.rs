@@ -23,6 +23,7 @@
 #[allow(unsafe_code)] // Reading the tick counter is an intrinsic.
 mod clock;
 pub mod datagram;
+pub mod endpoint;
 mod event_loop;
 mod fault;
 mod handle;
@@ -37,6 +38,7 @@ mod resolve;
 mod resource;
 #[allow(unsafe_code)] // What runs in a signal handler is a promise.
 mod signal;
+mod socket_file;
 pub mod source;
 mod statistics;
 pub mod stream;
@@ -46,11 +48,13 @@ mod timers;
 mod watch;
 
 pub use clock::SystemClock;
+pub use endpoint::{EndpointList, Endpoints};
 pub use event_loop::{EventLoop, EventLoopBuilder};
 pub use fault::FaultPolicy;
 pub use handle::{Handle, LoopHandle, TimerHandle};
 pub use pool::Blocking;
 pub use remote::{LoopClosed, Remote};
 pub use resolve::{Resolution, Resolver, SystemResolver};
+pub use socket_file::SocketFile;
 pub use statistics::{SlowCallback, Statistics};
 pub use task::{Elapsed, JoinHandle, OneshotReceiver, OneshotSender, Sleep, TaskError, oneshot};

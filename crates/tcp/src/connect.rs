@@ -19,10 +19,10 @@ use wharf_core::{Address, IntoProtocol, TransportRef};
 use wharf_reactor::source::{Registration, Source};
 use wharf_reactor::{Handle, LoopClosed, LoopHandle, oneshot, stream};
 
-use crate::endpoint::{EndpointList, Endpoints};
 use crate::options::stream_setters;
 use crate::race::{Failures, Racing, interleave, race};
 use crate::socket::{Socket, domain};
+use wharf_reactor::{EndpointList, Endpoints};
 
 /// What connecting gives: the transport, and the protocol as the user keeps it.
 pub type Connected<P> = (TransportRef, <P as IntoProtocol>::Shared);

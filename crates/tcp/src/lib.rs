@@ -17,7 +17,6 @@
 #![deny(unsafe_code)]
 
 mod connect;
-mod endpoint;
 mod inherited;
 mod listen;
 mod options;
@@ -28,8 +27,8 @@ mod socket;
 pub mod unix;
 
 pub use connect::{Connect, ConnectError, Connected, adopt, connect};
-pub use endpoint::{EndpointList, Endpoints};
 pub use inherited::inherited_sockets;
 pub use listen::{Listen, listen, listen_on};
 pub use sendfile::sendfile;
 pub use server::{AcceptError, DrainReport, Server};
+pub use wharf_reactor::{EndpointList, Endpoints};

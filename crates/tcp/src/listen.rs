@@ -11,10 +11,10 @@ use socket2::{Domain, Type};
 use wharf_core::IntoProtocol;
 use wharf_reactor::LoopHandle;
 
-use crate::endpoint::{EndpointList, Endpoints};
 use crate::options::server_setters;
 use crate::server::{Factory, Listener, Server, ServerOptions};
 use crate::socket::{adopted, domain, is_tcp};
+use wharf_reactor::{EndpointList, Endpoints};
 
 /// How often one port for several addresses is tried for.
 const SAME_PORT_ATTEMPTS: usize = 16;

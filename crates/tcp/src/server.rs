@@ -4,7 +4,6 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use wharf_core::guard::{self, FaultReport};
 use wharf_core::stream::Interest;
 use wharf_core::{Address, Lost, StreamProtocol, TransportId, TransportRef};
 use wharf_reactor::source::{Registration, Source};
-use wharf_reactor::{LoopHandle, OneshotSender, TimerHandle, oneshot, stream};
+use wharf_reactor::{LoopHandle, OneshotSender, SocketFile, TimerHandle, oneshot, stream};
 
 use crate::socket::{Socket, address, is_ip};
 
@@ -76,13 +75,6 @@ impl ServerOptions {
 pub(crate) struct Listener {
     pub(crate) socket: socket2::Socket,
     pub(crate) file: Option<SocketFile>,
-}
-
-/// The file of a Unix socket, and the inode that makes it ours.
-pub(crate) struct SocketFile {
-    pub(crate) path: PathBuf,
-    pub(crate) device: u64,
-    pub(crate) inode: u64,
 }
 
 /// A server: a cheap handle, equal by identity. Dropping it stops nothing; [`close`](Self::close) does.
@@ -620,24 +612,4 @@ fn is_of_the_client(error: &io::Error) -> bool {
                 | Errno::EHOSTUNREACH
         )
     )
-}
-
-impl SocketFile {
-    /// The file that was just bound at `path`.
-    pub(crate) fn at(path: PathBuf) -> Option<Self> {
-        let (device, inode) = identity(&path)?;
-        Some(Self { path, device, inode })
-    }
-
-    fn remove_if_ours(&self) {
-        if identity(&self.path) == Some((self.device, self.inode)) {
-            // Somebody may be quicker; then it is gone, which is what we want.
-            let _ = std::fs::remove_file(&self.path);
-        }
-    }
-}
-
-fn identity(path: &std::path::Path) -> Option<(u64, u64)> {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::symlink_metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }

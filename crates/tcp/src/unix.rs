@@ -11,14 +11,14 @@ use std::time::Duration;
 use socket2::{Domain, SockAddr, Type};
 use wharf_core::driver::StreamOptions;
 use wharf_core::{Address, IntoProtocol, UnixAddress};
-use wharf_reactor::LoopHandle;
+use wharf_reactor::{LoopHandle, SocketFile};
 
 pub use crate::connect::adopt;
 use crate::connect::{Connected, connect_socket, establish};
 use crate::listen::boxed;
 pub use crate::listen::listen_on;
 use crate::options::{server_setters, stream_setters};
-use crate::server::{Factory, Listener, Server, ServerOptions, SocketFile};
+use crate::server::{Factory, Listener, Server, ServerOptions};
 use crate::socket::{Socket, unix_address};
 
 /// Listens on a path, or on an abstract name, and gives each connection a protocol of `factory`.

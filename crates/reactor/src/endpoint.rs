@@ -1,13 +1,13 @@
-//! Where to listen and where to connect: addresses, names, and lists of them.
+//! Where to listen, to bind and to connect: addresses, names, and lists of them. What every transport over IP takes.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use wharf_reactor::LoopHandle;
+use crate::handle::LoopHandle;
 
 /// One place: an address, a name to be resolved, or every interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Endpoint {
+enum Endpoint {
     Addr(SocketAddr),
     Name(String, u16),
     /// Both families.
@@ -19,14 +19,16 @@ pub(crate) enum Endpoint {
 /// A string is `host:port`, with IPv6 addresses in brackets; an empty host or `*` is every interface in both families.
 /// Names are resolved by the loop, IP addresses are not.
 pub trait Endpoints {
-    /// The places, or why they cannot be read.
-    #[doc(hidden)]
+    /// The places.
+    ///
+    /// # Errors
+    /// `InvalidInput` when they cannot be read.
     fn endpoints(self) -> io::Result<EndpointList>;
 }
 
 /// What an [`Endpoints`] amounts to.
 #[derive(Debug, Clone)]
-pub struct EndpointList(pub(crate) Vec<Endpoint>);
+pub struct EndpointList(Vec<Endpoint>);
 
 impl EndpointList {
     fn one(endpoint: Endpoint) -> io::Result<Self> {
@@ -37,7 +39,7 @@ impl EndpointList {
     ///
     /// # Errors
     /// When a name cannot be resolved, or nothing was given.
-    pub(crate) async fn resolve(&self, handle: &LoopHandle) -> io::Result<Vec<SocketAddr>> {
+    pub async fn resolve(&self, handle: &LoopHandle) -> io::Result<Vec<SocketAddr>> {
         let mut addresses = Vec::new();
         for endpoint in &self.0 {
             match endpoint {
