@@ -1,4 +1,4 @@
-//! Fuzz the stream's state machine for some seconds (60 unless told).
+//! Fuzz the stream's state machine and the codecs, each for some seconds (60 unless told).
 //!
 //! It needs a nightly tool chain and cargo-fuzz, and is skipped without them.
 
@@ -8,6 +8,9 @@ use xshell::cmd;
 use crate::project::Project;
 use crate::step::Outcome;
 use crate::{Result, cli};
+
+/// What stands in `fuzz/fuzz_targets`.
+const TARGETS: [&str; 2] = ["stream_state", "codec"];
 
 pub(crate) fn run(project: &Project, mut args: Parser) -> Result<Outcome> {
     let seconds = cli::word(&mut args)?.unwrap_or_else(|| "60".to_owned());
@@ -25,7 +28,9 @@ pub(crate) fn fuzz_for(project: &Project, seconds: u32) -> Result<Outcome> {
         return Outcome::skipped("no cargo-fuzz");
     }
     let seconds = seconds.to_string();
-    cmd!(sh, "cargo +nightly fuzz run stream_state -- -max_total_time={seconds} -verbosity=0")
-        .run()?;
+    for target in TARGETS {
+        cmd!(sh, "cargo +nightly fuzz run {target} -- -max_total_time={seconds} -verbosity=0")
+            .run()?;
+    }
     Ok(Outcome::Done)
 }

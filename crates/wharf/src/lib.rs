@@ -45,6 +45,7 @@
 //! | (always) | `wharf-core` | protocols, transports, state machines, transports in memory |
 //! | `reactor` | `wharf-reactor` | the event loop |
 //! | `tcp` | `wharf-tcp` | TCP and Unix streams |
+//! | `codec` | `wharf-codec` | frames: codecs as protocols |
 //!
 //! # What this is not
 //!
