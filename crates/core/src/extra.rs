@@ -24,6 +24,8 @@ pub struct WritingPaused;
 /// A question for one fact, on its way down through the layers of a transport.
 pub struct Request<'a> {
     slot: &'a mut dyn Any,
+    /// Whether it has passed a layer that changes the bytes.
+    layered: bool,
 }
 
 impl Request<'_> {
@@ -42,10 +44,22 @@ impl Request<'_> {
         self
     }
 
+    /// Answers only where no layer has passed the request on: for what belongs to this very stream of bytes, such as a way
+    /// to send some of them past the transport. Around TLS that would send plaintext.
+    pub fn provide_here<T: 'static>(&mut self, value: impl FnOnce() -> Option<T>) -> &mut Self {
+        if self.layered { self } else { self.provide_some(value) }
+    }
+
+    /// The same request, as a layer that changes the bytes passes it on to the transport below.
+    pub fn below(&mut self) -> &mut Self {
+        self.layered = true;
+        self
+    }
+
     /// Asks for a `T` by handing a request to `answer`.
     pub fn ask<T: 'static>(answer: impl FnOnce(&mut Request<'_>)) -> Option<T> {
         let mut slot: Option<T> = None;
-        answer(&mut Request { slot: &mut slot });
+        answer(&mut Request { slot: &mut slot, layered: false });
         slot
     }
 }
@@ -72,5 +86,15 @@ mod tests {
         assert_eq!(Request::ask::<u8>(layers), Some(1));
         assert_eq!(Request::ask::<u16>(layers), Some(3));
         assert_eq!(Request::ask::<u32>(layers), None);
+    }
+
+    #[test]
+    fn what_belongs_to_one_stream_of_bytes_does_not_pass_a_layer() {
+        let below = |request: &mut Request<'_>| {
+            request.provide_here(|| Some(1_u8)).provide(|| 2_u16);
+        };
+        assert_eq!(Request::ask::<u8>(below), Some(1));
+        assert_eq!(Request::ask::<u8>(|request| below(request.below())), None);
+        assert_eq!(Request::ask::<u16>(|request| below(request.below())), Some(2));
     }
 }

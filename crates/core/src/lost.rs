@@ -39,6 +39,10 @@ pub enum Lost {
     /// A callback panicked.
     #[error(transparent)]
     Fault(#[from] Fault),
+    /// The peer's bytes ended without the goodbye that its protocol has for this, a TLS `close_notify`: what came may not
+    /// be all. `eof_received` is not told.
+    #[error("the peer's bytes ended without a goodbye")]
+    Truncated,
 }
 
 impl Lost {
@@ -58,7 +62,7 @@ impl Lost {
             Self::Io(error) => Some(error),
             Self::Failed(error) => Some(&**error),
             Self::Fault(fault) => Some(fault),
-            Self::TimedOut | Self::Overflow => Some(self),
+            Self::TimedOut | Self::Overflow | Self::Truncated => Some(self),
         }
     }
 
@@ -74,12 +78,22 @@ impl Lost {
             Self::Io(_) => 5,
             Self::Failed(_) => 6,
             Self::Fault(_) => 7,
+            Self::Truncated => 8,
         }
     }
 
     /// The causes' names, in the order of [`Lost::index`].
-    pub const NAMES: [&'static str; 8] =
-        ["closed", "eof", "aborted", "timed out", "overflow", "io", "failed", "fault"];
+    pub const NAMES: [&'static str; 9] = [
+        "closed",
+        "eof",
+        "aborted",
+        "timed out",
+        "overflow",
+        "io",
+        "failed",
+        "fault",
+        "truncated",
+    ];
 }
 
 /// A panic of user code that was caught: which callback it was, and the panic's message.
@@ -135,7 +149,7 @@ impl StdError for Fault {}
 mod tests {
     use super::*;
 
-    fn every_cause() -> [Lost; 8] {
+    fn every_cause() -> [Lost; 9] {
         [
             Lost::Closed,
             Lost::Eof,
@@ -145,19 +159,20 @@ mod tests {
             Lost::Io(io::ErrorKind::BrokenPipe.into()),
             Lost::Failed("mine".into()),
             Lost::Fault(Fault::new("data_received", "boom")),
+            Lost::Truncated,
         ]
     }
 
     #[test]
     fn only_a_close_and_the_peers_end_are_clean() {
         let clean: Vec<bool> = every_cause().iter().map(Lost::is_clean).collect();
-        assert_eq!(clean, [true, true, false, false, false, false, false, false]);
+        assert_eq!(clean, [true, true, false, false, false, false, false, false, false]);
     }
 
     #[test]
     fn asyncios_none_is_a_close_an_end_or_an_abort() {
         let none: Vec<bool> = every_cause().iter().map(|lost| lost.error().is_none()).collect();
-        assert_eq!(none, [true, true, true, false, false, false, false, false]);
+        assert_eq!(none, [true, true, true, false, false, false, false, false, false]);
     }
 
     #[test]

@@ -419,6 +419,16 @@ impl Scheduler for StageRef {
             self.0.enlisted.borrow_mut().push(item);
         }
     }
+
+    fn report(&self, mut report: FaultReport) {
+        if self.0.contain.get() {
+            self.0.faults.borrow_mut().push(report);
+        } else {
+            let fault = report.fault.to_string();
+            let payload = report.payload.take().unwrap_or_else(|| Box::new(fault));
+            self.0.panicked.borrow_mut().get_or_insert(payload);
+        }
+    }
 }
 
 struct StageTimer {
@@ -470,16 +480,6 @@ impl Host for StageRef {
     }
 
     fn callback_returned(&self, _: TransportId, _: &'static str) {}
-
-    fn report(&self, mut report: FaultReport) {
-        if self.0.contain.get() {
-            self.0.faults.borrow_mut().push(report);
-        } else {
-            let fault = report.fault.to_string();
-            let payload = report.payload.take().unwrap_or_else(|| Box::new(fault));
-            self.0.panicked.borrow_mut().get_or_insert(payload);
-        }
-    }
 
     fn count(&self, _: Traffic) {}
 }

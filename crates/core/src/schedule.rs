@@ -7,6 +7,8 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use crate::guard::FaultReport;
+
 /// A clock. The loop's own is the only one that is read; tests put a [`ManualClock`](crate::memory::ManualClock) in
 /// its place.
 pub trait Clock: 'static {
@@ -32,6 +34,9 @@ pub trait Scheduler: 'static {
 
     /// Runs `callback` when the clock has reached `deadline`, and gives a token that cancels it.
     fn call_at(&self, deadline: Instant, callback: Box<dyn FnOnce()>) -> Box<dyn Timer>;
+
+    /// User code failed: tells the fault policy of the loop.
+    fn report(&self, report: FaultReport);
 
     /// Settles `item` before the turn ends. Enlisting twice before that is the caller's to avoid.
     fn enlist(&self, item: Rc<dyn Settle>);

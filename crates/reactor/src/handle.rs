@@ -304,6 +304,10 @@ impl Scheduler for LoopHandle {
         }
         self.0.enlisted.borrow_mut().push(item);
     }
+
+    fn report(&self, report: FaultReport) {
+        self.report(report);
+    }
 }
 
 impl Host for LoopHandle {
@@ -354,10 +358,6 @@ impl Host for LoopHandle {
     #[inline]
     fn callback_returned(&self, transport: TransportId, callback: &'static str) {
         self.callback_returned(Some(transport), callback);
-    }
-
-    fn report(&self, report: FaultReport) {
-        self.report(report);
     }
 
     #[inline]

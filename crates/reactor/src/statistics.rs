@@ -25,7 +25,7 @@ pub struct Statistics {
     /// How many connections servers have accepted.
     pub accepted: u64,
     /// How many connections were lost, in the order of [`Lost::NAMES`](wharf_core::Lost::NAMES).
-    pub lost: [u64; 8],
+    pub lost: [u64; 9],
     /// How many faults of user code were caught.
     pub faults: u64,
     /// How many callbacks took longer than the slow-callback threshold.
@@ -61,7 +61,7 @@ pub(crate) struct Counters {
     bytes_read: Cell<u64>,
     bytes_written: Cell<u64>,
     accepted: Cell<u64>,
-    lost: [Cell<u64>; 8],
+    lost: [Cell<u64>; 9],
     faults: Cell<u64>,
     slow: Cell<u64>,
     polling: Cell<u64>,

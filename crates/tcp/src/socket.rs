@@ -132,7 +132,7 @@ impl StreamSocket for Socket {
         request: &mut Request<'_>,
         access: &dyn Fn() -> Rc<dyn IoAccess<Polled<Self>>>,
     ) {
-        request.provide(|| NativeStream(access()));
+        request.provide_here(|| Some(NativeStream(access())));
     }
 }
 

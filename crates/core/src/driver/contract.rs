@@ -8,7 +8,6 @@ use crate::buffer::WriteQueue;
 use crate::datagram::{Inbox, Outbox};
 use crate::extra::Request;
 use crate::flow::Limits;
-use crate::guard::FaultReport;
 use crate::lost::Lost;
 use crate::schedule::Scheduler;
 use crate::stream::Interest;
@@ -116,9 +115,6 @@ pub trait Host: Scheduler + Clone {
 
     /// A callback of `transport` has returned: the moment to see whether it was slow.
     fn callback_returned(&self, transport: TransportId, callback: &'static str);
-
-    /// User code failed.
-    fn report(&self, report: FaultReport);
 
     /// Bytes have moved, or a connection was lost: for the loop's counters.
     fn count(&self, traffic: Traffic);

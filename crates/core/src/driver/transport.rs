@@ -142,7 +142,7 @@ impl<I: StreamIo, H: Host> BaseTransport for StreamDriver<I, H> {
         let access =
             || self.me.upgrade().expect("a driver that is asked is alive") as Rc<dyn IoAccess<I>>;
         let inner = self.inner.borrow();
-        request.provide_some(|| inner.state.told_paused().then_some(WritingPaused));
+        request.provide_here(|| inner.state.told_paused().then_some(WritingPaused));
         inner.io.provide(request, &access);
     }
 
