@@ -133,6 +133,12 @@ impl FlowGate {
         Self { full: false, answered: false, told: false }
     }
 
+    /// Full, and told.
+    #[must_use]
+    pub const fn paused() -> Self {
+        Self { full: true, answered: false, told: true }
+    }
+
     /// The buffer now holds `queued` bytes: above the high mark it is full, at or below the low mark it is not, and in
     /// between it stays what it was.
     #[inline]

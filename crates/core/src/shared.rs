@@ -6,7 +6,9 @@
 use std::any::type_name;
 use std::cell::{RefCell, RefMut};
 use std::fmt;
+use std::io;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use crate::handle::TransportRef;
 use crate::lost::Lost;
@@ -70,7 +72,7 @@ impl IntoProtocol for StreamProtocol {
 ///
 /// Its methods are the callbacks; they are for those who implement transports and layers.
 #[derive(Clone)]
-pub struct StreamProtocol(Rc<dyn Callbacks>);
+pub struct StreamProtocol(Rc<dyn Layer>);
 
 /// How a protocol takes what is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -84,7 +86,25 @@ pub enum Reception {
 impl StreamProtocol {
     /// The same protocol as `shared`, as a transport holds it.
     pub fn from_shared<P: Protocol>(shared: &Rc<RefCell<P>>) -> Self {
-        Self(Rc::clone(shared) as Rc<dyn Callbacks>)
+        Self(Rc::clone(shared) as Rc<dyn Layer>)
+    }
+
+    /// A layer as the protocol of the transport below it.
+    #[must_use]
+    pub fn from_layer(layer: Rc<dyn Layer>) -> Self {
+        Self(layer)
+    }
+
+    /// See [`Layer::poll_established`].
+    ///
+    /// # Errors
+    /// When the layer cannot be established; the connection ends by itself then.
+    pub fn poll_established(
+        &self,
+        below: &TransportRef,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<TransportRef>> {
+        self.0.poll_established(below, cx)
     }
 
     /// Refuses a protocol that its user holds a borrow of while the loop runs (rule T11). A driver calls this before
@@ -134,11 +154,11 @@ impl StreamProtocol {
         self.0.data_received(transport, data);
     }
 
-    /// Asks a buffered protocol for its buffer and lends it to `read`.
+    /// Asks a buffered protocol for its buffer and lends it to `read`, which answers how much of it was filled.
     ///
     /// # Panics
     /// When the protocol is a plain one: a driver's bug.
-    pub fn get_buffer(&self, size_hint: Option<usize>, read: &mut dyn FnMut(&mut [u8])) {
+    pub fn get_buffer(&self, size_hint: Option<usize>, read: &mut dyn FnMut(&mut [u8]) -> usize) {
         self.0.get_buffer(size_hint, read);
     }
 
@@ -183,6 +203,7 @@ impl StreamProtocol {
                 self.get_buffer(Some(data.len()), &mut |buffer| {
                     taken = buffer.len().min(data.len());
                     buffer[..taken].copy_from_slice(&data[..taken]);
+                    taken
                 });
                 if taken > 0 {
                     self.buffer_updated(transport, taken);
@@ -207,25 +228,70 @@ impl fmt::Debug for StreamProtocol {
     }
 }
 
-/// The callbacks of both kinds behind one pointer, so that a connection spends two words on its protocol.
-trait Callbacks {
+/// The callbacks of both kinds of protocols behind one pointer, on a shared object: what a transport sees of its protocol.
+///
+/// Users write a [`Protocol`] or a [`BufferedProtocol`] and never see this.
+/// A *layer* implements it itself: a protocol for the transport below, and a transport for the protocol above, such as
+/// TLS. It has its own ways of sharing, so it is not behind a `RefCell` of ours.
+/// Its callbacks are called as those of any protocol are, see [`protocol`](crate::protocol).
+pub trait Layer: 'static {
+    /// Refuses with a panic while the user holds a borrow of the protocol, here or above (rule T11).
     fn assert_free(&self);
+
+    /// How it takes what is read; includes [`assert_free`](Self::assert_free).
     fn reception(&self) -> Reception;
-    fn type_name(&self) -> &'static str;
+
+    /// The name of its type, for reports.
+    fn type_name(&self) -> &'static str {
+        type_name::<Self>()
+    }
+
+    /// See [`Protocol::connection_made`].
     fn connection_made(&self, transport: &TransportRef);
-    fn data_received(&self, _: &TransportRef, _: &[u8]) {
+
+    /// See [`Protocol::data_received`].
+    fn data_received(&self, transport: &TransportRef, data: &[u8]) {
+        let _ = (transport, data);
         unreachable!("a buffered protocol was given data_received");
     }
-    fn get_buffer(&self, _: Option<usize>, _: &mut dyn FnMut(&mut [u8])) {
+
+    /// See [`BufferedProtocol::get_buffer`]; `read` answers how much of the buffer was filled.
+    fn get_buffer(&self, size_hint: Option<usize>, read: &mut dyn FnMut(&mut [u8]) -> usize) {
+        let _ = (size_hint, read);
         unreachable!("a plain protocol was asked for its buffer");
     }
-    fn buffer_updated(&self, _: &TransportRef, _: usize) {
+
+    /// See [`BufferedProtocol::buffer_updated`].
+    fn buffer_updated(&self, transport: &TransportRef, count: usize) {
+        let _ = (transport, count);
         unreachable!("a plain protocol was given buffer_updated");
     }
+
+    /// See [`Protocol::eof_received`].
     fn eof_received(&self, transport: &TransportRef) -> KeepOpen;
+
+    /// See [`Protocol::pause_writing`].
     fn pause_writing(&self, transport: &TransportRef);
+
+    /// See [`Protocol::resume_writing`].
     fn resume_writing(&self, transport: &TransportRef);
+
+    /// See [`Protocol::connection_lost`].
     fn connection_lost(&self, transport: &TransportRef, why: &Lost);
+
+    /// Whether the layer stands, and what transport its user talks to then. A protocol stands from the beginning, on the
+    /// transport `below`; TLS does after its handshake, and gives a transport of its own.
+    ///
+    /// # Errors
+    /// When it cannot be established; the connection ends by itself then.
+    fn poll_established(
+        &self,
+        below: &TransportRef,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<TransportRef>> {
+        let _ = cx;
+        Poll::Ready(Ok(below.clone()))
+    }
 }
 
 /// Refuses to go on when the user holds a borrow of the protocol across a turn (rule T11).
@@ -273,14 +339,14 @@ macro_rules! common_callbacks {
     };
 }
 
-impl<P: Protocol> Callbacks for RefCell<P> {
+impl<P: Protocol> Layer for RefCell<P> {
     common_callbacks!(P, |cell| cell.borrow_mut());
 
     fn assert_free(&self) {
         free(self).assert_free();
     }
     fn reception(&self) -> Reception {
-        Callbacks::assert_free(self);
+        Layer::assert_free(self);
         Reception::Plain
     }
     #[inline]
@@ -289,7 +355,7 @@ impl<P: Protocol> Callbacks for RefCell<P> {
     }
 }
 
-impl<P: BufferedProtocol> Callbacks for RefCell<Buffered<P>> {
+impl<P: BufferedProtocol> Layer for RefCell<Buffered<P>> {
     common_callbacks!(P, |cell| cell.borrow_mut().0);
 
     fn assert_free(&self) {
@@ -299,7 +365,7 @@ impl<P: BufferedProtocol> Callbacks for RefCell<Buffered<P>> {
         free(self);
         Reception::Buffered
     }
-    fn get_buffer(&self, size_hint: Option<usize>, read: &mut dyn FnMut(&mut [u8])) {
+    fn get_buffer(&self, size_hint: Option<usize>, read: &mut dyn FnMut(&mut [u8]) -> usize) {
         read(self.borrow_mut().0.get_buffer(size_hint));
     }
     fn buffer_updated(&self, transport: &TransportRef, count: usize) {

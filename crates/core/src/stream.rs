@@ -152,6 +152,8 @@ impl From<Cause> for Lost {
 #[derive(Debug)]
 pub struct StreamState {
     queued: usize,
+    /// What a layer has handed to the transport below, and the system has not taken.
+    below: usize,
     cause: Cause,
     now: Now,
 }
@@ -194,7 +196,7 @@ impl StreamState {
     /// A stream that is open in both directions and whose protocol knows nothing yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { queued: 0, cause: Cause::Closed, now: Now::UNMADE }
+        Self { queued: 0, below: 0, cause: Cause::Closed, now: Now::UNMADE }
     }
 
     // ---- what the driver asks ----
@@ -350,7 +352,7 @@ impl StreamState {
         if self.now.phase != Phase::Open {
             return false;
         }
-        if self.queued > limits.max_mark() {
+        if self.queued + self.below > limits.max_mark() {
             self.fail(Lost::Overflow);
             return false;
         }
@@ -361,12 +363,12 @@ impl StreamState {
     #[inline]
     pub fn wrote(&mut self, count: usize, limits: &Limits) {
         self.queued += count;
-        self.now.gate.update(self.queued, limits);
+        self.now.gate.update(self.queued + self.below, limits);
     }
 
     /// The limits are others now.
     pub fn limits_changed(&mut self, limits: &Limits) {
-        self.now.gate.update(self.queued, limits);
+        self.now.gate.update(self.queued + self.below, limits);
     }
 
     /// `write_eof()`: shut our direction down after what is queued.
@@ -389,6 +391,7 @@ impl StreamState {
         self.step(Event::Failed);
         let replaced = std::mem::replace(&mut self.cause, Cause::from(cause));
         self.queued = 0;
+        self.below = 0;
         self.now.outflow = false;
         self.now.gate.drained();
         match replaced {
@@ -417,6 +420,14 @@ impl StreamState {
         }
     }
 
+    /// The protocol knows its transport already, and was told to pause writing or was not: a layer has come in between.
+    pub fn taken_over(&mut self, paused: bool) {
+        self.now.made = true;
+        if paused {
+            self.now.gate = FlowGate::paused();
+        }
+    }
+
     /// Another protocol listens from now on. It was told nothing about the write buffer, so a full one is told anew.
     pub fn protocol_changed(&mut self) {
         self.now.gate.forget_told();
@@ -429,8 +440,21 @@ impl StreamState {
     pub fn sent(&mut self, count: usize, limits: &Limits) {
         debug_assert!(count <= self.queued, "more sent than queued");
         self.queued -= count;
-        self.now.gate.update(self.queued, limits);
-        if self.queued == 0 && self.now.phase != Phase::Open {
+        self.now.gate.update(self.queued + self.below, limits);
+        self.note_drained();
+    }
+
+    /// For layers: the transport below holds `count` bytes that the system has not taken.
+    #[inline]
+    pub fn set_below(&mut self, count: usize, limits: &Limits) {
+        self.below = count;
+        self.now.gate.update(self.queued + count, limits);
+        self.note_drained();
+    }
+
+    #[inline]
+    fn note_drained(&mut self) {
+        if self.queued + self.below == 0 && self.now.phase != Phase::Open {
             // Nothing can be queued again, so the marks have no say any more.
             self.now.gate.drained();
         }
@@ -466,6 +490,11 @@ impl StreamState {
         if self.now.inbound == Inbound::Open && self.phase_reads() {
             self.now.inbound = Inbound::EndUntold;
         }
+    }
+
+    /// The peer's bytes ended without a goodbye: nothing more is read, and what is queued is still sent.
+    pub fn truncated(&mut self) {
+        self.end(Event::EofRefused, Lost::Truncated);
     }
 
     /// The protocol is being told `notice`.
@@ -523,7 +552,7 @@ impl StreamState {
         self.step(event);
         if before != Phase::Closing && self.now.phase == Phase::Closing {
             self.cause = Cause::from(cause);
-            if self.queued == 0 {
+            if self.queued + self.below == 0 {
                 self.now.gate.drained();
             }
         }

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::future::{Future, IntoFuture};
+use std::future::{Future, IntoFuture, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -292,7 +292,7 @@ impl Drop for Connecting {
     }
 }
 
-/// Puts a protocol on a connected socket. Ends after `connection_made` has returned.
+/// Puts a protocol on a connected socket. Ends after `connection_made` has returned, and after the handshake of a layer.
 pub(crate) async fn establish<P: IntoProtocol>(
     handle: &LoopHandle,
     socket: Socket,
@@ -301,6 +301,7 @@ pub(crate) async fn establish<P: IntoProtocol>(
     options: &StreamOptions,
 ) -> io::Result<Connected<P>> {
     let (shared, protocol) = factory().share();
+    let layer = protocol.clone();
     let driver = stream::stream(handle, socket, peer, protocol, Rc::new(options.clone()));
     let (sender, receiver) = oneshot();
     let begun = Rc::clone(&driver);
@@ -313,8 +314,17 @@ pub(crate) async fn establish<P: IntoProtocol>(
         // It did not begin: the loop is gone. The guard takes the stream back.
         return Err(io::Error::other(LoopClosed));
     };
-    let Some(driver) = guard.driver.take() else { return Err(io::ErrorKind::Other.into()) };
-    begun.map(|()| (driver.handle(), shared)).map_err(io::Error::other)
+    let Some(below) = guard.driver.as_ref().map(|driver| driver.handle()) else {
+        return Err(io::ErrorKind::Other.into());
+    };
+    let established = match begun {
+        // A plain protocol stands by now; a layer such as TLS has its handshake before it.
+        Ok(()) => poll_fn(|cx| layer.poll_established(&below, cx)).await,
+        Err(fault) => Err(io::Error::other(fault)),
+    };
+    // Whatever came of it, the connection ends by itself: a layer that has failed may still have to say why to its peer.
+    guard.driver = None;
+    established.map(|transport| (transport, shared))
 }
 
 /// Takes a stream back whose maker has given up: without a word if its protocol knows nothing, else by an abort.

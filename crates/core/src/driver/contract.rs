@@ -58,6 +58,39 @@ pub trait StreamIo: Sized + 'static {
 
     /// Answers a question for a fact.
     fn provide(&self, request: &mut Request<'_>, access: &dyn Fn() -> Rc<dyn IoAccess<Self>>);
+
+    // ---- for layers over another transport ----
+
+    /// Whether this is a layer over another transport: what is written goes to that one's buffer and not to the system.
+    /// What follows is asked of layers only. A layer's [`read`](Self::read) says by `UnexpectedEof` that the peer ended
+    /// without a goodbye.
+    const LAYERED: bool = false;
+
+    /// How many bytes were taken by a write and have not reached the system. They count as queued.
+    fn unsent_below(&self) -> usize {
+        0
+    }
+
+    /// Whether the transport below is closing, which closes this one.
+    fn is_closing_below(&self) -> bool {
+        false
+    }
+
+    /// Whether each direction can end by itself.
+    fn can_half_close(&self) -> bool {
+        true
+    }
+
+    /// The stream closes in order, and everything that was queued has been written: says goodbye to the peer. Answers
+    /// whether that is over; asked again until it is, and only then is the loss told.
+    fn say_goodbye(&mut self) -> bool {
+        true
+    }
+
+    /// The limits of the write buffer are these from now on.
+    fn limits_changed(&mut self, limits: &Limits) {
+        let _ = limits;
+    }
 }
 
 /// A way back to the I/O object of a live driver, for facts that are views of it.

@@ -10,7 +10,7 @@ use crate::buffer::{MAX_SLICES, WriteQueue};
 use crate::lost::Lost;
 use crate::schedule::Timer;
 use crate::shared::StreamProtocol;
-use crate::stream::{Interest, StreamState};
+use crate::stream::{Interest, Phase, StreamState};
 
 /// How much an outflow may send in one go before other connections get their turn.
 const OUTFLOW_BUDGET: usize = 1024 * 1024;
@@ -89,6 +89,7 @@ impl<I: StreamIo> Inner<I> {
         if self.state.wants_shutdown() {
             match self.io.shutdown_write() {
                 Ok(()) => self.state.shut_down(),
+                Err(error) if I::LAYERED && is_transient(&error) => {}
                 Err(error) => drop(self.state.fail(Lost::Io(error))),
             }
         }
@@ -110,6 +111,27 @@ impl<I: StreamIo> Inner<I> {
         if self.state.queued() == 0 {
             self.return_queue(host);
         }
+        self.note_below();
+    }
+
+    /// Counts what a layer has handed down and the system has not taken.
+    #[inline(always)]
+    pub(super) fn note_below(&mut self) {
+        if I::LAYERED && self.counts_below() {
+            self.state.set_below(self.io.unsent_below(), &self.options.limits);
+        }
+    }
+
+    /// How many bytes were taken and have not reached the system.
+    #[inline(always)]
+    pub(super) fn unsent(&self) -> usize {
+        let below = if I::LAYERED && self.counts_below() { self.io.unsent_below() } else { 0 };
+        self.state.queued() + below
+    }
+
+    /// Once the end is decided nothing counts any more.
+    fn counts_below(&self) -> bool {
+        !matches!(self.state.phase(), Phase::Closed | Phase::Lost)
     }
 
     /// One system call's worth of sending.

@@ -114,6 +114,22 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         outcome
     }
 
+    /// Starts without `connection_made`: the protocol has heard it from the transport below, and `paused` says whether it
+    /// was told to pause writing there. What follows is told before the turn ends.
+    pub fn take_over(&self, paused: bool) {
+        let mut inner = self.inner.borrow_mut();
+        inner.state.taken_over(paused);
+        inner.note_below();
+        drop(inner);
+        self.settle_soon();
+    }
+
+    /// Ends the stream because what is below it has ended.
+    pub fn fail_below(self: &Rc<Self>, cause: Lost) {
+        drop(self.inner.borrow_mut().state.fail(cause));
+        self.settle_now();
+    }
+
     /// Takes back a stream that has not begun: closes it, and nobody is told anything. Says whether it could.
     pub fn abandon(&self) -> bool {
         let protocol = {
@@ -153,7 +169,9 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     #[inline]
     pub fn ready(self: &Rc<Self>, readiness: Readiness) {
         if readiness.write {
-            self.inner.borrow_mut().state.writable();
+            let mut inner = self.inner.borrow_mut();
+            inner.state.writable();
+            inner.note_below();
         }
         if readiness.read {
             self.receive();
@@ -207,6 +225,10 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
             return Step::Rest;
         }
         let untold = inner.state.untold();
+        let ends = untold == Some(Notice::Lost) && inner.state.phase() == Phase::Closing;
+        if I::LAYERED && ends && !inner.io.say_goodbye() {
+            return Step::Rest;
+        }
         // What was handed over was read before the peer's end.
         if matches!(untold, None | Some(Notice::Eof))
             && inner.has_leftover()
@@ -249,7 +271,12 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
                     self.tell_with(&protocol, notice, "eof_received", |protocol, transport| {
                         answer = protocol.eof_received(transport);
                     });
-                self.inner.borrow_mut().state.eof_answered(answer);
+                let mut inner = self.inner.borrow_mut();
+                if I::LAYERED && !inner.io.can_half_close() {
+                    answer = KeepOpen::No;
+                }
+                inner.state.eof_answered(answer);
+                drop(inner);
                 told
             }
             Notice::Lost => {

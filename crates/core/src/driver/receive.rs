@@ -85,6 +85,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
                         count = self.note_read(&mut inner, outcome);
                     }
                 }
+                count
             });
         });
         if called.is_ok() && room == 0 {
@@ -108,6 +109,9 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
                 return count;
             }
             Err(error) if is_transient(&error) => {}
+            Err(error) if I::LAYERED && error.kind() == io::ErrorKind::UnexpectedEof => {
+                inner.state.truncated();
+            }
             Err(error) => drop(inner.state.fail(Lost::Io(error))),
         }
         0

@@ -37,6 +37,10 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         if len == 0 {
             return inner.state.answer_write();
         }
+        inner.note_below();
+        if I::LAYERED && inner.io.is_closing_below() {
+            return Flow::Closed;
+        }
         if !inner.state.admits_write(&inner.options.limits) {
             if inner.state.phase() == Phase::Closed {
                 self.settle_soon();
@@ -69,6 +73,10 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
                 // Full of what was gathered, perhaps, and not of what the system would not take.
                 inner.flush_full(&self.host);
             }
+            self.settle_soon();
+        } else if I::LAYERED {
+            inner.note_below();
+            // The buffer below may be over the mark.
             self.settle_soon();
         }
         inner.state.answer_write()
@@ -135,7 +143,8 @@ impl<I: StreamIo, H: Host> BaseTransport for StreamDriver<I, H> {
     }
 
     fn is_closing(&self) -> bool {
-        self.inner.borrow().state.is_closing()
+        let inner = self.inner.borrow();
+        inner.state.is_closing() || (I::LAYERED && inner.io.is_closing_below())
     }
 
     fn provide(&self, request: &mut Request<'_>) {
@@ -153,7 +162,8 @@ impl<I: StreamIo, H: Host> BaseTransport for StreamDriver<I, H> {
 
 impl<I: StreamIo, H: Host> ReadTransport for StreamDriver<I, H> {
     fn is_reading(&self) -> bool {
-        self.inner.borrow().state.is_reading()
+        let inner = self.inner.borrow();
+        inner.state.is_reading() && !(I::LAYERED && inner.io.is_closing_below())
     }
 
     fn pause_reading(&self) {
@@ -197,16 +207,21 @@ impl<I: StreamIo, H: Host> WriteTransport for StreamDriver<I, H> {
     }
 
     fn write_eof(&self) {
-        self.inner.borrow_mut().state.write_eof();
+        let mut inner = self.inner.borrow_mut();
+        if I::LAYERED && !inner.io.can_half_close() {
+            return;
+        }
+        inner.state.write_eof();
+        drop(inner);
         self.settle_soon();
     }
 
     fn can_write_eof(&self) -> bool {
-        true
+        !I::LAYERED || self.inner.borrow().io.can_half_close()
     }
 
     fn write_buffer_len(&self) -> usize {
-        self.inner.borrow().state.queued()
+        self.inner.borrow().unsent()
     }
 
     fn write_buffer_limits(&self) -> Limits {
@@ -217,6 +232,10 @@ impl<I: StreamIo, H: Host> WriteTransport for StreamDriver<I, H> {
         let mut inner = self.inner.borrow_mut();
         let inner = &mut *inner;
         Rc::make_mut(&mut inner.options).limits = limits;
+        if I::LAYERED {
+            inner.io.limits_changed(&limits);
+            inner.note_below();
+        }
         inner.state.limits_changed(&limits);
         self.settle_soon();
     }
