@@ -33,6 +33,7 @@ pub mod handle;
 pub mod lost;
 pub mod memory;
 pub mod protocol;
+pub mod resource;
 pub mod schedule;
 pub mod shared;
 pub mod stream;

@@ -83,17 +83,8 @@ impl Lost {
     }
 
     /// The causes' names, in the order of [`Lost::index`].
-    pub const NAMES: [&'static str; 9] = [
-        "closed",
-        "eof",
-        "aborted",
-        "timed out",
-        "overflow",
-        "io",
-        "failed",
-        "fault",
-        "truncated",
-    ];
+    pub const NAMES: [&'static str; 9] =
+        ["closed", "eof", "aborted", "timed out", "overflow", "io", "failed", "fault", "truncated"];
 }
 
 /// A panic of user code that was caught: which callback it was, and the panic's message.

@@ -45,6 +45,7 @@ use crate::datagram::{Inbox, IntoDatagramProtocol, Outbox};
 use crate::driver::{Host, IoAccess, Readiness, StreamDriver, StreamOptions, Traffic};
 use crate::guard::{self, FaultReport};
 use crate::handle::{DatagramTransportRef, TransportRef};
+use crate::resource::Resources;
 use crate::schedule::{Clock, Scheduler, Settle, Timer};
 use crate::shared::IntoProtocol;
 use crate::transport::TransportId;
@@ -109,6 +110,7 @@ struct StageState {
     faults: RefCell<Vec<FaultReport>>,
     contain: Cell<bool>,
     panicked: RefCell<Option<Box<dyn Any + Send>>>,
+    resources: Resources,
     next: Cell<u64>,
     running: Cell<bool>,
     /// Set when the stage is dropped: what comes later is dropped too.
@@ -165,6 +167,7 @@ impl Stage {
                 faults: RefCell::default(),
                 contain: Cell::new(false),
                 panicked: RefCell::default(),
+                resources: Resources::default(),
                 next: Cell::new(1),
                 running: Cell::new(false),
                 closed: Cell::new(false),
@@ -418,6 +421,10 @@ impl Scheduler for StageRef {
         if !self.0.closed.get() {
             self.0.enlisted.borrow_mut().push(item);
         }
+    }
+
+    fn resources(&self) -> &Resources {
+        &self.0.resources
     }
 
     fn report(&self, mut report: FaultReport) {

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::guard::FaultReport;
+use crate::resource::Resources;
 
 /// A clock. The loop's own is the only one that is read; tests put a [`ManualClock`](crate::memory::ManualClock) in
 /// its place.
@@ -34,6 +35,9 @@ pub trait Scheduler: 'static {
 
     /// Runs `callback` when the clock has reached `deadline`, and gives a token that cancels it.
     fn call_at(&self, deadline: Instant, callback: Box<dyn FnOnce()>) -> Box<dyn Timer>;
+
+    /// What the transports and layers of one kind share on this loop.
+    fn resources(&self) -> &Resources;
 
     /// User code failed: tells the fault policy of the loop.
     fn report(&self, report: FaultReport);

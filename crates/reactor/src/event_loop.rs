@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use wharf_core::Clock;
 use wharf_core::guard::{self, FaultReport};
+use wharf_core::resource::Resources;
 use wharf_core::schedule::Settle;
 
 use crate::clock::SystemClock;
@@ -37,7 +38,6 @@ use crate::ready::{Job, ReadyQueue};
 use crate::registry::Key;
 use crate::remote::{Incoming, Shared};
 use crate::resolve::{Resolver, SystemResolver};
-use crate::resource::Resources;
 use crate::signal::Signals;
 use crate::statistics::{Counters, SlowCallback, SlowObserver};
 

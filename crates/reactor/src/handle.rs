@@ -17,6 +17,7 @@ use wharf_core::buffer::WriteQueue;
 use wharf_core::datagram::{Inbox, Outbox};
 use wharf_core::driver::{Host, Traffic};
 use wharf_core::guard::FaultReport;
+use wharf_core::resource::Resources;
 use wharf_core::schedule::{Settle, Timer, deadline};
 use wharf_core::{Clock, Scheduler, TransportId};
 
@@ -27,7 +28,6 @@ use crate::ready::{Job, ReadyQueue, Ticket};
 use crate::registry::{Key, Registry};
 use crate::remote::{Remote, Shared};
 use crate::resolve::Resolver;
-use crate::resource::Resources;
 use crate::signal::Signals;
 use crate::source::Source;
 use crate::statistics::{Counters, Statistics};
@@ -303,6 +303,10 @@ impl Scheduler for LoopHandle {
             return;
         }
         self.0.enlisted.borrow_mut().push(item);
+    }
+
+    fn resources(&self) -> &Resources {
+        &self.0.resources
     }
 
     fn report(&self, report: FaultReport) {

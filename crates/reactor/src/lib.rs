@@ -35,7 +35,6 @@ mod ready;
 mod registry;
 mod remote;
 mod resolve;
-mod resource;
 #[allow(unsafe_code)] // What runs in a signal handler is a promise.
 mod signal;
 mod socket_file;

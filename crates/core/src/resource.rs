@@ -1,16 +1,17 @@
-//! What the transports of one kind share on a loop: at most one value of each type.
+//! [`Resources`]: what the transports of one kind share on a loop, at most one value of each type.
 
 use std::any::Any;
 use std::cell::RefCell;
+use std::fmt;
 use std::rc::Rc;
 
-/// The values, of which there are few.
+/// The values, of which there are few. A global would serve as well, were there only one loop (rule L6).
 #[derive(Default)]
-pub(crate) struct Resources(RefCell<Vec<Rc<dyn Any>>>);
+pub struct Resources(RefCell<Vec<Rc<dyn Any>>>);
 
 impl Resources {
     /// The value of this type, made if it is not there yet.
-    pub(crate) fn get<T: 'static>(&self, make: impl FnOnce() -> T) -> Rc<T> {
+    pub fn get<T: 'static>(&self, make: impl FnOnce() -> T) -> Rc<T> {
         let find = || self.0.borrow().iter().find_map(|value| Rc::clone(value).downcast().ok());
         if let Some(value) = find() {
             return value;
@@ -24,8 +25,15 @@ impl Resources {
     }
 
     /// Takes all of them out.
-    pub(crate) fn take(&self) -> Vec<Rc<dyn Any>> {
+    #[must_use]
+    pub fn take(&self) -> Vec<Rc<dyn Any>> {
         self.0.take()
+    }
+}
+
+impl fmt::Debug for Resources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resources").field("count", &self.0.borrow().len()).finish()
     }
 }
 
