@@ -45,6 +45,7 @@
 //! | (always) | `wharf-core` | protocols, transports, state machines, transports in memory |
 //! | `reactor` | `wharf-reactor` | the event loop |
 //! | `tcp` | `wharf-tcp` | TCP and Unix streams |
+//! | `udp` | `wharf-udp` | UDP and Unix datagrams, in batches |
 //! | `codec` | `wharf-codec` | frames: codecs as protocols |
 //!
 //! # What this is not
@@ -76,6 +77,8 @@ pub use wharf_tcp::{Server, unix};
 #[cfg(feature = "udp")]
 #[doc(inline)]
 pub use wharf_udp as udp;
+#[cfg(feature = "udp")]
+pub use wharf_udp::unix as unix_datagram;
 
 #[cfg(feature = "subprocess")]
 #[doc(inline)]
