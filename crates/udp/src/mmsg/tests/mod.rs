@@ -1,6 +1,7 @@
 //! What comes out at the other end of a real socket, on every path.
 
 use std::cell::RefCell;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::rc::Rc;
@@ -10,6 +11,10 @@ use wharf_core::Address;
 use wharf_core::datagram::{Inbox, Outbox, Outgoing};
 
 use super::{Channel, Facts, Family, Headers, Missing};
+
+mod facts;
+mod faults;
+mod trains;
 
 /// A socket with its channel.
 struct End {
@@ -94,33 +99,4 @@ fn datagrams(inbox: &mut Inbox) -> Vec<(Vec<u8>, Option<Address>)> {
 
 fn inbox() -> Inbox {
     Inbox::with_capacity(Inbox::CAPACITY)
-}
-
-#[test]
-fn datagrams_keep_their_bounds_their_order_and_their_sender_on_every_path() {
-    for missing in every_path() {
-        for address in ["127.0.0.1:0", "[::1]:0"] {
-            let (mut a, mut b) = (End::bound(address, missing), End::bound(address, missing));
-            let to = b.address();
-            let mut outbox = Outbox::new();
-            let sent: Vec<Vec<u8>> =
-                [5, 5, 5, 2, 0, 0, 1200, 1200, 7, 65_000, 3].map(|len| vec![len as u8; len]).into();
-            for one in &sent {
-                outbox.push(&Outgoing::new(one).to(&to));
-            }
-            a.send_all(&mut outbox);
-            let mut inbox = inbox();
-            let mut came = Vec::new();
-            while came.len() < sent.len() {
-                b.receive(&mut inbox);
-                came.extend(datagrams(&mut inbox));
-            }
-            let expected: Vec<_> = sent.into_iter().map(|one| (one, Some(a.address()))).collect();
-            assert!(came == expected, "{missing:?} {address}");
-            let abilities = a.channel.abilities();
-            assert_eq!(abilities.batches, !missing.batches);
-            assert_eq!(abilities.segments, Some(!missing.segment_option && !missing.segments));
-            assert_eq!(abilities.coalescing, !missing.coalescing);
-        }
-    }
 }
