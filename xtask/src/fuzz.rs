@@ -1,4 +1,4 @@
-//! Fuzz the stream's state machine and the codecs, each for some seconds (60 unless told).
+//! Fuzz the stream's state machine, control messages and the codecs, each for some seconds (60 unless told).
 //!
 //! It needs a nightly tool chain and cargo-fuzz, and is skipped without them.
 
@@ -10,7 +10,7 @@ use crate::step::Outcome;
 use crate::{Result, cli};
 
 /// What stands in `fuzz/fuzz_targets`.
-const TARGETS: [&str; 2] = ["stream_state", "codec"];
+const TARGETS: [&str; 3] = ["stream_state", "control_messages", "codec"];
 
 pub(crate) fn run(project: &Project, mut args: Parser) -> Result<Outcome> {
     let seconds = cli::word(&mut args)?.unwrap_or_else(|| "60".to_owned());

@@ -1,4 +1,4 @@
-//! Run the tests of the loop and of TCP under AddressSanitizer and ThreadSanitizer.
+//! Run the tests of the loop, of TCP and of UDP under AddressSanitizer and ThreadSanitizer.
 //!
 //! It needs a nightly tool chain, and ThreadSanitizer its `rust-src` as well; what is missing is skipped.
 //! `cargo xtask sanitize address` or `thread` runs one of the two.
@@ -58,7 +58,7 @@ impl Sanitizer {
         // Naming the target keeps the flags away from build scripts and procedural macros.
         let host = host(project)?;
         let place = ["--target", &host, "--target-dir", &target.to_string_lossy()];
-        let packages = ["-p", "wharf-reactor", "-p", "wharf-tcp"];
+        let packages = ["-p", "wharf-reactor", "-p", "wharf-tcp", "-p", "wharf-udp"];
         let test =
             cmd!(sh, "cargo +nightly {std...} test --locked --tests {packages...} {place...}");
         let folder = sh.create_temp_dir()?;
