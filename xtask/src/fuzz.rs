@@ -1,4 +1,4 @@
-//! Fuzz the stream's state machine, control messages and the codecs, each for some seconds (60 unless told).
+//! Fuzz each target of fuzz/ for some seconds (60 unless told).
 //!
 //! It needs a nightly tool chain and cargo-fuzz, and is skipped without them.
 

@@ -1,4 +1,4 @@
-//! Run the tests of the loop, of TCP and of UDP under AddressSanitizer and ThreadSanitizer.
+//! Run the tests of the loop, TCP and UDP under AddressSanitizer and ThreadSanitizer.
 //!
 //! It needs a nightly tool chain, and ThreadSanitizer its `rust-src` as well; what is missing is skipped.
 //! `cargo xtask sanitize address` or `thread` runs one of the two.
