@@ -12,6 +12,7 @@
 //! 8. settle what was written or closed from outside: flush, and tell what is untold.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -32,14 +33,16 @@ use wharf_core::schedule::Settle;
 use crate::clock::SystemClock;
 use crate::fault::{FaultPolicy, Faults};
 use crate::handle::{LoopHandle, LoopState};
+use crate::job::{Job, Parcel};
 use crate::poll::{Batch, Poller, Ready};
 use crate::pool::Pool;
-use crate::ready::{Job, ReadyQueue};
+use crate::ready::ReadyQueue;
 use crate::registry::Key;
-use crate::remote::{Incoming, Shared};
+use crate::remote::Shared;
 use crate::resolve::{Resolver, SystemResolver};
 use crate::signal::Signals;
-use crate::statistics::{Counters, SlowCallback, SlowObserver};
+use crate::statistics::{Counters, Group, SlowCallback, SlowObserver};
+use crate::timers::Timers;
 
 /// The loop's one read buffer: the size of asyncio's largest read.
 const READ_BUFFER: usize = 256 * 1024;
@@ -68,7 +71,7 @@ pub struct EventLoop {
     handle: LoopHandle,
     batch: Batch,
     found: Vec<Ready>,
-    incoming: Vec<Incoming>,
+    incoming: VecDeque<Parcel>,
 }
 
 /// What a loop is made with.
@@ -139,12 +142,14 @@ impl EventLoopBuilder {
     pub fn build(self) -> io::Result<EventLoop> {
         let poller = Poller::new(self.portable)?;
         let waker = poller.waker();
+        let clock = self.clock.unwrap_or_else(|| Box::new(SystemClock));
+        let origin = clock.now();
         let state = LoopState {
-            clock: self.clock.unwrap_or_else(|| Box::new(SystemClock)),
+            clock,
             poller,
             registry: RefCell::default(),
             ready: RefCell::default(),
-            timers: RefCell::default(),
+            timers: RefCell::new(Timers::new(origin)),
             enlisted: RefCell::default(),
             read_buffer: Cell::new(vec![0; READ_BUFFER].into()),
             queue: Cell::default(),
@@ -169,7 +174,7 @@ impl EventLoopBuilder {
             handle: LoopHandle(Rc::new(state)),
             batch: Batch::new(),
             found: Vec::new(),
-            incoming: Vec::new(),
+            incoming: VecDeque::new(),
         })
     }
 }
@@ -307,17 +312,11 @@ impl EventLoop {
         waited?;
 
         state.shared.inbox.take(&mut self.incoming); // 4
-        if !self.incoming.is_empty() {
-            state.ready.borrow_mut().extend(self.incoming.drain(..).map(Job::from));
-        }
         self.handle.deliver_signals();
 
         let round = state.ready.borrow().len(); // 5
         first();
-        for _ in 0..round {
-            let job = state.ready.borrow_mut().pop();
-            self.handle.run(job);
-        }
+        self.handle.run_jobs(round, &mut self.incoming);
 
         for ready in self.found.drain(..) {
             // 6
@@ -395,24 +394,33 @@ impl LoopHandle {
         Some(limit.map_or(until, |limit| limit.min(until)))
     }
 
-    /// Runs one job of the ready queue.
-    fn run(&self, job: Option<Job>) {
-        let (name, outcome) = match job {
-            Some(Job::Call(callback)) => ("call_soon", guard::call("call_soon", callback)),
-            Some(Job::Post(post)) => ("post", guard::call("post", || post(self))),
-            // A task catches its own panics, so that its result says so.
-            Some(Job::Task(task)) => (
-                "task",
-                guard::call("task", || {
-                    let _ = task.run();
-                }),
-            ),
-            Some(Job::Nothing) | None => return,
-        };
-        if let Err(caught) = outcome {
-            self.report(FaultReport::caught(caught));
+    /// Runs the first `round` jobs of the ready queue, then what has come in, and nothing that these queue.
+    fn run_jobs(&self, mut round: usize, incoming: &mut VecDeque<Parcel>) {
+        let mut group = Group::default();
+        while let Some(job) = self.next_job(&mut round, incoming) {
+            let name = job.name();
+            if !group.admits(name) {
+                self.group_returned(&mut group);
+            }
+            if let Err(caught) = guard::call(name, || job.run(self)) {
+                self.report(FaultReport::caught(caught));
+            }
+            group.add(name);
         }
-        self.callback_returned(None, name);
+        self.group_returned(&mut group);
+    }
+
+    #[inline]
+    fn next_job(&self, round: &mut usize, incoming: &mut VecDeque<Parcel>) -> Option<Job> {
+        while *round > 0 {
+            *round -= 1;
+            // An empty place is that of a job that was cancelled.
+            let place = self.0.ready.borrow_mut().pop();
+            if let Some(Some(job)) = place {
+                return Some(job);
+            }
+        }
+        incoming.pop_front().map(Job::from)
     }
 
     fn run_due_timers(&self) {
@@ -426,7 +434,7 @@ impl LoopHandle {
         loop {
             let callback = timers.borrow_mut().pop_due(now, last);
             let Some(callback) = callback else { return };
-            if let Err(caught) = guard::call("timer", callback) {
+            if let Err(caught) = guard::call("timer", || callback.run(self)) {
                 self.report(FaultReport::caught(caught));
             }
             self.callback_returned(None, "timer");
@@ -467,9 +475,9 @@ impl LoopHandle {
         state.signals.clear();
         state.pool.close();
         state.tasks.wake_all();
-        let abandoned: Vec<Incoming> = state.shared.inbox.close();
-        for incoming in abandoned {
-            self.drop_guarded(incoming);
+        let abandoned = state.shared.inbox.close();
+        for parcel in abandoned {
+            self.drop_guarded(parcel);
         }
         for future in state.tasks.rest() {
             if let Err(caught) = guard::call("drop", || future.discard()) {
@@ -478,7 +486,7 @@ impl LoopHandle {
         }
         let ready: ReadyQueue = state.ready.take();
         self.drop_guarded(ready);
-        let timers = state.timers.take();
+        let timers = state.timers.replace(Timers::new(self.now()));
         self.drop_guarded(timers);
         let enlisted = state.enlisted.take();
         self.drop_guarded(enlisted);

@@ -22,15 +22,16 @@ use wharf_core::schedule::{Settle, Timer, deadline};
 use wharf_core::{Clock, Scheduler, TransportId};
 
 use crate::fault::{FaultPolicy, Faults};
+use crate::job::{Job, Soon, Timed};
 use crate::poll::Poller;
 use crate::pool::Pool;
-use crate::ready::{Job, ReadyQueue, Ticket};
+use crate::ready::{ReadyQueue, Ticket};
 use crate::registry::{Key, Registry};
 use crate::remote::{Remote, Shared};
 use crate::resolve::Resolver;
 use crate::signal::Signals;
 use crate::source::Source;
-use crate::statistics::{Counters, Statistics};
+use crate::statistics::{Counters, Group, Statistics};
 use crate::task::Tasks;
 use crate::timers::{TimerKey, Timers};
 use crate::watch::Watches;
@@ -44,7 +45,7 @@ pub(crate) struct LoopState {
     pub(crate) poller: Poller,
     pub(crate) registry: RefCell<Registry>,
     pub(crate) ready: RefCell<ReadyQueue>,
-    pub(crate) timers: RefCell<Timers>,
+    pub(crate) timers: RefCell<Timers<Job>>,
     pub(crate) enlisted: RefCell<Vec<Rc<dyn Settle>>>,
     pub(crate) read_buffer: Cell<Box<[u8]>>,
     #[allow(clippy::vec_box)]
@@ -102,7 +103,7 @@ impl LoopHandle {
 
     /// Runs `callback` in the next turn, after everything that was queued before.
     pub fn call_soon(&self, callback: impl FnOnce() + 'static) -> Handle {
-        let ticket = self.push_job(Job::Call(Box::new(callback)));
+        let ticket = self.push_job(Job::new(Soon(callback)));
         Handle { state: Rc::downgrade(&self.0), ticket }
     }
 
@@ -114,15 +115,11 @@ impl LoopHandle {
     /// Runs `callback` when the loop's clock has reached `deadline`, never before; one that is past runs in the next
     /// turn. Equal deadlines run in the order in which they were set.
     pub fn call_at(&self, deadline: Instant, callback: impl FnOnce() + 'static) -> TimerHandle {
-        self.set_timer(deadline, Box::new(callback))
-    }
-
-    fn set_timer(&self, deadline: Instant, callback: Box<dyn FnOnce()>) -> TimerHandle {
         if self.is_closed() {
             drop(callback);
             return TimerHandle { state: Weak::new(), key: None, deadline };
         }
-        let key = self.0.timers.borrow_mut().insert(deadline, callback);
+        let key = self.0.timers.borrow_mut().insert(deadline, Job::new(Timed(callback)));
         TimerHandle { state: Rc::downgrade(&self.0), key: Some(key), deadline }
     }
 
@@ -201,6 +198,13 @@ impl LoopHandle {
     #[inline]
     pub fn callback_returned(&self, transport: Option<TransportId>, callback: &'static str) {
         if let Some(caught) = self.0.counters.callback_returned(transport, callback) {
+            self.report(FaultReport::caught(caught));
+        }
+    }
+
+    /// The jobs of a group have returned.
+    pub(crate) fn group_returned(&self, group: &mut Group) {
+        if let Some(caught) = self.0.counters.group_returned(group) {
             self.report(FaultReport::caught(caught));
         }
     }
@@ -291,11 +295,11 @@ impl Scheduler for LoopHandle {
     }
 
     fn call_soon(&self, callback: Box<dyn FnOnce()>) {
-        self.push_job(Job::Call(callback));
+        self.push_job(Job::new(Soon(callback)));
     }
 
     fn call_at(&self, deadline: Instant, callback: Box<dyn FnOnce()>) -> Box<dyn Timer> {
-        Box::new(self.set_timer(deadline, callback))
+        Box::new(self.call_at(deadline, callback))
     }
 
     fn enlist(&self, item: Rc<dyn Settle>) {

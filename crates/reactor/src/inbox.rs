@@ -1,20 +1,22 @@
 //! The inbox: a queue from many threads to one that may be asleep.
 //!
-//! A sender pushes and then looks whether the receiver sleeps; the receiver says that it sleeps and then looks whether
-//! something was pushed.
+//! A sender pushes and looks whether the receiver sleeps; the receiver looks whether something was pushed and says that it
+//! sleeps; each does both under the lock.
 //! Whichever comes second sees the other, so nothing is left lying while the receiver sleeps, and a sender wakes it at
 //! most once for each sleep.
+//! What is read without the lock is read by the receiver only, and to spare it the lock.
 //! `tests/loom.rs` runs every interleaving of it.
 
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
-use crate::sync::{AtomicBool, AtomicUsize, Mutex, fence};
+use crate::sync::{AtomicBool, AtomicUsize, Mutex};
 
 /// A queue from many threads to one that sleeps.
 #[derive(Debug)]
 pub(crate) struct Inbox<T> {
     /// `None` once the receiver is gone.
-    items: Mutex<Option<Vec<T>>>,
+    items: Mutex<Option<VecDeque<T>>>,
     len: AtomicUsize,
     asleep: AtomicBool,
 }
@@ -41,7 +43,7 @@ impl<T> Inbox<T> {
     #[must_use]
     pub(crate) fn new() -> Self {
         Self {
-            items: Mutex::new(Some(Vec::new())),
+            items: Mutex::new(Some(VecDeque::new())),
             len: AtomicUsize::new(0),
             asleep: AtomicBool::new(false),
         }
@@ -49,38 +51,33 @@ impl<T> Inbox<T> {
 
     /// Sends `item`.
     pub(crate) fn push(&self, item: T) -> Pushed<T> {
-        {
-            let mut items = lock(&self.items);
-            let Some(items) = items.as_mut() else { return Pushed::Refused(item) };
-            items.push(item);
-            self.len.store(items.len(), Ordering::Relaxed);
+        let mut items = lock(&self.items);
+        let Some(items) = items.as_mut() else { return Pushed::Refused(item) };
+        items.push_back(item);
+        self.len.store(items.len(), Ordering::Relaxed);
+        if self.asleep.load(Ordering::Relaxed) {
+            self.awake();
+            return Pushed::WakeIt;
         }
-        fence(Ordering::SeqCst);
-        let asleep = self.asleep.load(Ordering::Relaxed);
-        let claimed =
-            || self.asleep.compare_exchange(true, false, Ordering::Relaxed, Ordering::Relaxed);
-        if asleep && claimed().is_ok() { Pushed::WakeIt } else { Pushed::Seen }
+        Pushed::Seen
     }
 
     /// Whether the receiver may go to sleep; if not, something is waiting. After its sleep it calls
     /// [`awake`](Self::awake).
     pub(crate) fn may_sleep(&self) -> bool {
-        self.asleep.store(true, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
-        if self.len.load(Ordering::Relaxed) == 0 {
-            return true;
-        }
-        self.awake();
-        false
+        let items = lock(&self.items);
+        let may_sleep = items.as_ref().is_none_or(VecDeque::is_empty);
+        self.asleep.store(may_sleep, Ordering::Relaxed);
+        may_sleep
     }
 
-    /// The receiver is awake.
+    /// The receiver is awake. A sender that misses this wakes it once for nothing.
     pub(crate) fn awake(&self) {
         self.asleep.store(false, Ordering::Relaxed);
     }
 
     /// Takes everything, in the order of the pushes, by swapping with an empty `buffer`.
-    pub(crate) fn take(&self, buffer: &mut Vec<T>) {
+    pub(crate) fn take(&self, buffer: &mut VecDeque<T>) {
         if self.len.load(Ordering::Relaxed) == 0 {
             return;
         }
@@ -91,7 +88,7 @@ impl<T> Inbox<T> {
     }
 
     /// The receiver is gone: refuses everything from now on, and gives what was left.
-    pub(crate) fn close(&self) -> Vec<T> {
+    pub(crate) fn close(&self) -> VecDeque<T> {
         self.len.store(0, Ordering::Relaxed);
         lock(&self.items).take().unwrap_or_default()
     }

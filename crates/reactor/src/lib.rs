@@ -28,6 +28,8 @@ mod event_loop;
 mod fault;
 mod handle;
 mod inbox;
+#[allow(unsafe_code)] // A value of any type lies in a few words.
+mod job;
 #[allow(unsafe_code)] // Registering a descriptor is a promise about its life.
 mod poll;
 mod pool;

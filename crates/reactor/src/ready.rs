@@ -5,21 +5,7 @@
 
 use std::collections::VecDeque;
 
-use async_task::Runnable;
-
-use crate::handle::LoopHandle;
-
-/// What was posted by another thread.
-pub(crate) type Post = Box<dyn FnOnce(&LoopHandle) + Send>;
-
-/// One thing to run.
-pub(crate) enum Job {
-    Call(Box<dyn FnOnce()>),
-    Post(Post),
-    Task(Runnable),
-    /// Cancelled before its turn came.
-    Nothing,
-}
+use crate::job::Job;
 
 /// A place in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,7 +18,8 @@ impl Ticket {
 
 #[derive(Default)]
 pub(crate) struct ReadyQueue {
-    jobs: VecDeque<Job>,
+    /// `None` is one that was cancelled before its turn came.
+    jobs: VecDeque<Option<Job>>,
     /// The number of the first job.
     first: u64,
 }
@@ -40,16 +27,13 @@ pub(crate) struct ReadyQueue {
 impl ReadyQueue {
     #[inline]
     pub(crate) fn push(&mut self, job: Job) -> Ticket {
-        self.jobs.push_back(job);
+        self.jobs.push_back(Some(job));
         Ticket(self.first + self.jobs.len() as u64 - 1)
     }
 
-    pub(crate) fn extend(&mut self, jobs: impl Iterator<Item = Job>) {
-        self.jobs.extend(jobs);
-    }
-
+    /// Takes the first place; `Some(None)` is one whose job was taken back.
     #[inline]
-    pub(crate) fn pop(&mut self) -> Option<Job> {
+    pub(crate) fn pop(&mut self) -> Option<Option<Job>> {
         let job = self.jobs.pop_front()?;
         self.first += 1;
         Some(job)
@@ -58,7 +42,7 @@ impl ReadyQueue {
     /// Takes a job back; gives it, to be dropped outside of any borrow.
     pub(crate) fn cancel(&mut self, ticket: Ticket) -> Option<Job> {
         let place = usize::try_from(ticket.0.checked_sub(self.first)?).ok()?;
-        self.jobs.get_mut(place).map(|job| std::mem::replace(job, Job::Nothing))
+        self.jobs.get_mut(place)?.take()
     }
 
     #[inline]
@@ -75,24 +59,18 @@ impl ReadyQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn call() -> Job {
-        Job::Call(Box::new(|| {}))
-    }
+    use crate::job::Soon;
 
     #[test]
     fn a_ticket_finds_its_job_until_it_has_run() {
         let mut queue = ReadyQueue::default();
-        let tickets: Vec<Ticket> = (0..3).map(|_| queue.push(call())).collect();
+        let tickets: Vec<Ticket> = (0..3).map(|_| queue.push(Job::new(Soon(|| ())))).collect();
         queue.pop();
         assert!(queue.cancel(tickets[0]).is_none());
-        assert!(matches!(queue.cancel(tickets[2]), Some(Job::Call(_))));
-        assert!(
-            matches!(queue.cancel(tickets[2]), Some(Job::Nothing)),
-            "cancelling twice is harmless"
-        );
-        assert!(matches!(queue.pop(), Some(Job::Call(_))));
-        assert!(matches!(queue.pop(), Some(Job::Nothing)));
+        assert!(queue.cancel(tickets[2]).is_some());
+        assert!(queue.cancel(tickets[2]).is_none(), "cancelling twice is harmless");
+        assert!(matches!(queue.pop(), Some(Some(_))));
+        assert!(matches!(queue.pop(), Some(None)));
         assert!(queue.pop().is_none());
     }
 }

@@ -7,27 +7,12 @@ use async_task::Runnable;
 
 use crate::handle::LoopHandle;
 use crate::inbox::{Inbox, Pushed};
+use crate::job::{Parcel, Post};
 use crate::poll::Waker;
-use crate::ready::{Job, Post};
-
-/// What comes from elsewhere: work of other threads, and futures that were woken, from whatever thread.
-pub(crate) enum Incoming {
-    Post(Post),
-    Task(Runnable),
-}
-
-impl From<Incoming> for Job {
-    fn from(incoming: Incoming) -> Self {
-        match incoming {
-            Incoming::Post(post) => Self::Post(post),
-            Incoming::Task(task) => Self::Task(task),
-        }
-    }
-}
 
 /// The part of a loop that other threads may touch.
 pub(crate) struct Shared {
-    pub(crate) inbox: Inbox<Incoming>,
+    pub(crate) inbox: Inbox<Parcel>,
     waker: Waker,
 }
 
@@ -36,26 +21,27 @@ impl Shared {
         Self { inbox: Inbox::new(), waker }
     }
 
-    fn push(&self, incoming: Incoming) -> Result<(), Incoming> {
-        match self.inbox.push(incoming) {
+    #[inline]
+    fn push(&self, parcel: Parcel) -> Result<(), Parcel> {
+        match self.inbox.push(parcel) {
             Pushed::Seen => Ok(()),
             Pushed::WakeIt => {
                 self.waker.wake();
                 Ok(())
             }
-            Pushed::Refused(incoming) => Err(incoming),
+            Pushed::Refused(parcel) => Err(parcel),
         }
     }
 
     /// Makes the loop take another turn.
     pub(crate) fn wake(&self) {
         // A post that does nothing; on a loop that is gone there is nobody to wake.
-        let _ = self.push(Incoming::Post(Box::new(|_| {})));
+        let _ = self.push(Parcel::new(Post(|_: &LoopHandle| {})));
     }
 
     /// Queues a future that was woken.
     pub(crate) fn push_task(&self, task: Runnable) {
-        if let Err(Incoming::Task(task)) = self.push(Incoming::Task(task)) {
+        if let Err(task) = self.push(Parcel::new(task)) {
             // The loop is gone, and only its thread may drop this. The future in it was dropped there, with the loop;
             // what is left is the empty shell.
             std::mem::forget(task);
@@ -94,7 +80,7 @@ impl Remote {
         &self,
         callback: impl FnOnce(&LoopHandle) + Send + 'static,
     ) -> Result<(), LoopClosed> {
-        self.0.push(Incoming::Post(Box::new(callback))).map_err(|_| LoopClosed)
+        self.0.push(Parcel::new(Post(callback))).map_err(|_| LoopClosed)
     }
 
     /// Stops the loop: its `run_forever` returns when the turn is over. Without effect on a loop that is gone.

@@ -19,8 +19,8 @@ use signal_hook::consts::FORBIDDEN;
 use signal_hook::low_level;
 
 use crate::handle::LoopHandle;
+use crate::job::{Job, Soon};
 use crate::poll::Waker;
-use crate::ready::Job;
 
 /// One more than the highest signal number of Linux.
 const SIGNALS: usize = 65;
@@ -174,7 +174,7 @@ impl LoopHandle {
     #[cold]
     fn queue_signals(&self) {
         for callback in self.signals().take_pending() {
-            self.push_job(Job::Call(Box::new(move || (callback.borrow_mut())())));
+            self.push_job(Job::new(Soon(move || (callback.borrow_mut())())));
         }
     }
 }

@@ -48,7 +48,8 @@ pub struct SlowCallback {
     pub transport: Option<TransportId>,
     /// Its name, such as `"data_received"`.
     pub callback: &'static str,
-    /// How long it took, with the reads and writes around it.
+    /// How long it took, with the reads and writes around it. Short calls of one turn that were put off or posted are
+    /// timed up to sixteen together.
     pub duration: Duration,
 }
 
@@ -76,6 +77,40 @@ pub(crate) struct Counters {
     suspicious: Cell<u64>,
     observer: RefCell<Option<SlowObserver>>,
 }
+
+/// Jobs of one name that are timed as one, because reading the ticks takes longer than a short job does: the first of a
+/// turn alone, and then twice as many each time, as long as they stay far below the threshold.
+pub(crate) struct Group {
+    name: &'static str,
+    jobs: u32,
+    most: u32,
+}
+
+impl Group {
+    /// More would spare nothing that can be measured.
+    const MOST: u32 = 16;
+
+    #[inline]
+    pub(crate) fn admits(&self, name: &'static str) -> bool {
+        self.jobs == 0 || (self.jobs < self.most && std::ptr::eq(self.name, name))
+    }
+
+    #[inline]
+    pub(crate) fn add(&mut self, name: &'static str) {
+        self.name = name;
+        self.jobs += 1;
+    }
+}
+
+impl Default for Group {
+    fn default() -> Self {
+        Self { name: "", jobs: 0, most: 1 }
+    }
+}
+
+/// A group took less than this part of the threshold, so the next one may be larger: for it to be reported although none
+/// of its jobs is slow, they would have to become that much longer all at once.
+const BRISK: u64 = 64;
 
 /// No processor of today ticks slower than this.
 const SLOWEST_TICKS_PER_SECOND: u128 = 100_000_000;
@@ -141,12 +176,32 @@ impl Counters {
         transport: Option<TransportId>,
         callback: &'static str,
     ) -> Option<Caught> {
-        let now = Ticks::now();
-        let ticks = now.since(self.last.replace(now));
+        let ticks = self.lap();
         if ticks < self.suspicious.get() {
             return None;
         }
         self.look_closer(transport, callback, ticks)
+    }
+
+    /// The jobs of `group` have returned, and it begins anew; otherwise as
+    /// [`callback_returned`](Self::callback_returned).
+    #[inline]
+    pub(crate) fn group_returned(&self, group: &mut Group) -> Option<Caught> {
+        let (name, jobs) = (group.name, std::mem::take(&mut group.jobs));
+        if jobs == 0 {
+            return None;
+        }
+        let ticks = self.lap();
+        let suspicious = self.suspicious.get();
+        group.most = if ticks < suspicious / BRISK { (2 * jobs).min(Group::MOST) } else { 1 };
+        if ticks < suspicious { None } else { self.look_closer(None, name, ticks) }
+    }
+
+    /// How many ticks have passed since the last lap, or the last wait.
+    #[inline]
+    fn lap(&self) -> u64 {
+        let now = Ticks::now();
+        now.since(self.last.replace(now))
     }
 
     #[cold]

@@ -11,6 +11,8 @@ mod inbox;
 #[path = "../src/sync.rs"]
 mod sync;
 
+use std::collections::VecDeque;
+
 use inbox::{Inbox, Pushed};
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::{Arc, Condvar, Mutex};
@@ -86,9 +88,9 @@ impl Shared {
             self.poller.wait();
         }
         self.inbox.awake();
-        let mut buffer = Vec::new();
+        let mut buffer = VecDeque::new();
         self.inbox.take(&mut buffer);
-        got.append(&mut buffer);
+        got.extend(buffer);
     }
 }
 
@@ -144,9 +146,9 @@ fn a_host_that_announced_its_sleep_is_woken() {
                 shared.poller.wait();
             }
             shared.inbox.awake();
-            let mut buffer = Vec::new();
+            let mut buffer = VecDeque::new();
             shared.inbox.take(&mut buffer);
-            got.append(&mut buffer);
+            got.extend(buffer);
         }
         sender.join().unwrap();
         assert_eq!(got, [0, 1]);
