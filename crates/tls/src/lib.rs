@@ -1,3 +1,5 @@
 //! TLS: a protocol below, a transport above.
 
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
+
+pub mod config;
