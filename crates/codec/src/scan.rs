@@ -1,8 +1,7 @@
 //! Frames that end with a mark: what lines and delimited frames have in common.
 
-use std::io::BufRead;
-
 use bytes::{Buf, Bytes, BytesMut};
+use wharf_core::search;
 
 use crate::error::{FrameError, Oversize};
 
@@ -114,29 +113,7 @@ impl Scanner {
 
     /// Where the next mark begins.
     fn find(&mut self, buffer: &[u8]) -> Option<usize> {
-        let first = self.mark[0];
-        let mut from = self.scanned.min(buffer.len());
-        while from < buffer.len() {
-            // The only way of the standard library to search a slice for a byte at the speed of memory.
-            let mut rest = &buffer[from..];
-            let passed = rest.skip_until(first).unwrap_or(rest.len());
-            let start = from + passed - 1;
-            if buffer[start] != first {
-                break;
-            }
-            let candidate = &buffer[start..];
-            if candidate.starts_with(&self.mark) {
-                return Some(start);
-            }
-            if self.mark.starts_with(candidate) {
-                // The rest of the mark may come.
-                self.scanned = start;
-                return None;
-            }
-            from = start + 1;
-        }
-        self.scanned = buffer.len();
-        None
+        search::find(buffer, &self.mark, self.scanned).map_err(|next| self.scanned = next).ok()
     }
 
     /// How long the frame is without what belongs to its ending.

@@ -35,6 +35,7 @@ pub mod memory;
 pub mod protocol;
 pub mod resource;
 pub mod schedule;
+pub mod search;
 pub mod shared;
 pub mod stream;
 pub mod transport;
