@@ -47,12 +47,14 @@
 //! | `tcp` | `wharf-tcp` | TCP and Unix streams |
 //! | `udp` | `wharf-udp` | UDP and Unix datagrams, in batches |
 //! | `codec` | `wharf-codec` | frames: codecs as protocols |
+//! | `streams` | `wharf-streams` | a reader and a writer, for async code |
+//! | `tokio-io`, `futures-io` | `wharf-streams` | the reader and the writer with the traits of these worlds |
 //!
 //! # What this is not
 //!
 //! Not an async runtime: callbacks are plain method calls in one thread, and `async` is there where waiting reads
 //! better.
-//! Not a framework: no HTTP and no framing.
+//! Not a framework: no HTTP.
 
 #![forbid(unsafe_code)]
 

@@ -32,6 +32,23 @@ pub(super) const EXAMPLES: &[Example] = &[
         prints: &["Data sent: \"Hello World!\"", "Data received: \"Hello World!\"", "is over: "],
     },
     Example {
+        program: "streams_echo_server",
+        args: &[ANY_PORT],
+        script: &[Send(ONE, "Hello World!"), Expect(ONE, "Hello World!"), Ended(ONE)],
+        prints: &[LISTENS, "Received \"Hello World!\" from 127.0.0.1:"],
+    },
+    Example {
+        program: "streams_echo_client",
+        args: &["{upstream}"],
+        script: &[
+            Expect(SERVER, "Hello World!"),
+            Send(SERVER, "Hello World!"),
+            Ended(SERVER),
+            Exits,
+        ],
+        prints: &["Send: \"Hello World!\"", "Received: \"Hello World!\"", "is over: closed by us"],
+    },
+    Example {
         program: "buffered_echo",
         args: &[ANY_PORT],
         script: &[Send(ONE, "one"), Expect(ONE, "one"), Finish(ONE), Ended(ONE)],
