@@ -38,6 +38,7 @@ pub mod schedule;
 pub mod search;
 pub mod shared;
 pub mod stream;
+mod subprocess;
 pub mod transport;
 
 pub use address::{Address, UnixAddress};
@@ -50,6 +51,7 @@ pub use lost::{Fault, Lost};
 pub use protocol::{BufferedProtocol, DatagramProtocol, KeepOpen, Protocol, SubprocessProtocol};
 pub use schedule::{Clock, Scheduler};
 pub use shared::{Buffered, IntoProtocol, StreamProtocol};
+pub use subprocess::{IntoSubprocessProtocol, SharedSubprocessProtocol};
 pub use transport::{
     BaseTransport, DatagramTransport, PipeTransport, ReadTransport, SubprocessTransport, Transport,
     TransportId, WriteTransport,
