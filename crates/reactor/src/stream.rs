@@ -17,6 +17,9 @@ use crate::source::{Connection, Registration, Source};
 
 /// What a transport crate supplies: the system calls of one kind of stream. The descriptor is non-blocking.
 pub trait StreamSocket: AsFd + 'static {
+    /// Whether there is one direction only, as in a pipe: shutting it down is closing.
+    const ONE_WAY: bool = false;
+
     /// Reads.
     ///
     /// # Errors
@@ -183,6 +186,8 @@ impl<S: StreamSocket> Polled<S> {
 }
 
 impl<S: StreamSocket> StreamIo for Polled<S> {
+    const ONE_WAY: bool = S::ONE_WAY;
+
     #[inline]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.open()?.read(buffer)

@@ -59,6 +59,9 @@ pub trait StreamIo: Sized + 'static {
     /// Answers a question for a fact.
     fn provide(&self, request: &mut Request<'_>, access: &dyn Fn() -> Rc<dyn IoAccess<Self>>);
 
+    /// Whether there is one direction only, as in a pipe: shutting it down is closing.
+    const ONE_WAY: bool = false;
+
     // ---- for layers over another transport ----
 
     /// Whether this is a layer over another transport: what is written goes to that one's buffer and not to the system.

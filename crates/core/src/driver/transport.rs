@@ -211,7 +211,11 @@ impl<I: StreamIo, H: Host> WriteTransport for StreamDriver<I, H> {
         if I::LAYERED && !inner.io.can_half_close() {
             return;
         }
-        inner.state.write_eof();
+        if I::ONE_WAY {
+            inner.state.close();
+        } else {
+            inner.state.write_eof();
+        }
         drop(inner);
         self.settle_soon();
     }
