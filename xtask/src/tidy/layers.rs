@@ -80,9 +80,13 @@ const LAYERS: &[Layer] = &[
 const LEAVES: [&str; 4] = ["wharf-echo-examples", "wharf-examples", "wharf-benches", "xtask"];
 
 /// What does I/O, starts threads or talks to the system; data such as addresses is none of it.
-const IO: [&str; 14] = [
+const IO: [&str; 18] = [
     "std::fs",
-    "std::process",
+    "process::Command",
+    "process::Child",
+    "process::exit",
+    "process::abort",
+    "process::id",
     "thread::spawn",
     "thread::sleep",
     "thread::Builder",
