@@ -1,0 +1,196 @@
+//! Starting a child under a protocol: [`exec`], [`shell`] and [`from_command`].
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::io;
+use std::pin::Pin;
+use std::process::Command;
+use std::rc::Rc;
+
+use wharf_core::{BaseTransport, IntoSubprocessProtocol, SubprocessTransportRef};
+use wharf_reactor::{Handle, LoopClosed, LoopHandle, oneshot};
+
+use crate::process::Process;
+use crate::settings::{Extra, Settings, Stdio, command_setters};
+
+/// What starting gives: the transport, and the protocol as the user keeps it.
+pub type Started<P> = (SubprocessTransportRef, <P as IntoSubprocessProtocol>::Shared);
+
+/// Starts `program` with `args` and puts the protocol of `factory` on it; stdin, stdout and stderr are piped unless said
+/// otherwise.
+///
+/// Await it, after any of the settings of [`Exec`].
+/// It ends after `connection_made` has returned and before anything else is told.
+/// Dropping the future takes everything back: the child is killed and reaped.
+///
+/// # Errors
+/// Awaiting it fails with a [`StartError`](crate::StartError) inside an `io::Error` of its kind, `NotFound` and
+/// `PermissionDenied` among them; the protocol hears nothing then.
+#[doc(alias = "subprocess_exec")]
+pub fn exec<P, F>(
+    handle: &LoopHandle,
+    program: impl AsRef<OsStr>,
+    args: impl IntoIterator<Item: AsRef<OsStr>>,
+    factory: F,
+) -> Exec<F>
+where
+    P: IntoSubprocessProtocol,
+    F: FnOnce() -> P,
+{
+    let mut command = Command::new(program);
+    command.args(args);
+    Exec::new(handle, Settings::new(command, all_piped()), factory)
+}
+
+/// Starts the shell, `/bin/sh`, with a command line. See [`exec`].
+///
+/// What is put into the line is run: never build it from what others have sent, but pass that by
+/// [`arg`](Exec::arg) after a name for `$0`, and write `"$1"` in the line.
+#[doc(alias = "subprocess_shell")]
+pub fn shell<P, F>(handle: &LoopHandle, line: impl AsRef<OsStr>, factory: F) -> Exec<F>
+where
+    P: IntoSubprocessProtocol,
+    F: FnOnce() -> P,
+{
+    Exec::new(handle, Settings::new(shell_command(line), all_piped()), factory)
+}
+
+/// Starts a command of the standard library. What it says about stdin, stdout and stderr holds: what is piped there is a
+/// transport, and what it does not mention is inherited. See [`exec`].
+pub fn from_command<P, F>(handle: &LoopHandle, command: Command, factory: F) -> Exec<F>
+where
+    P: IntoSubprocessProtocol,
+    F: FnOnce() -> P,
+{
+    Exec::new(handle, Settings::new(command, [None, None, None]), factory)
+}
+
+fn all_piped() -> [Option<Stdio>; 3] {
+    [Some(Stdio::Piped), Some(Stdio::Piped), Some(Stdio::Piped)]
+}
+
+pub(crate) fn shell_command(line: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.arg("-c").arg(line);
+    command
+}
+
+/// A child to be: its settings. Awaiting it starts the child.
+#[must_use = "a child is started when this is awaited"]
+pub struct Exec<F> {
+    handle: LoopHandle,
+    pub(crate) settings: Settings,
+    factory: F,
+}
+
+impl<F> Exec<F> {
+    command_setters!();
+
+    fn new(handle: &LoopHandle, settings: Settings, factory: F) -> Self {
+        Self { handle: handle.clone(), settings, factory }
+    }
+
+    /// What the child reads from.
+    pub fn stdin(mut self, stdin: impl Into<Stdio>) -> Self {
+        self.settings.stdio[0] = Some(stdin.into());
+        self
+    }
+
+    /// What the child writes to.
+    pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
+        self.settings.stdio[1] = Some(stdout.into());
+        self
+    }
+
+    /// What the child writes its errors to.
+    pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
+        self.settings.stdio[2] = Some(stderr.into());
+        self
+    }
+
+    /// Makes stderr the same as stdout, so that both come on descriptor 1, in the order in which the child writes.
+    #[doc(alias = "STDOUT")]
+    pub fn merge_stderr(mut self) -> Self {
+        self.settings.merged = true;
+        self
+    }
+
+    /// One more pipe that the child writes to, as its descriptor `number`, from 3 on. Slow: see [the
+    /// crate](crate#what-a-start-costs).
+    pub fn pipe_from_child(mut self, number: i32) -> Self {
+        self.settings.extra.push((number, Extra::FromChild));
+        self
+    }
+
+    /// One more pipe that the child reads from, as its descriptor `number`, from 3 on. Slow: see [the
+    /// crate](crate#what-a-start-costs).
+    pub fn pipe_to_child(mut self, number: i32) -> Self {
+        self.settings.extra.push((number, Extra::ToChild));
+        self
+    }
+}
+
+/// Starts a child and puts the protocol of `factory` on it. Ends after `connection_made` has returned.
+pub(crate) async fn from_settings<P: IntoSubprocessProtocol>(
+    handle: &LoopHandle,
+    settings: Settings,
+    factory: impl FnOnce() -> P,
+) -> io::Result<Started<P>> {
+    if handle.is_closed() {
+        return Err(io::Error::other(LoopClosed));
+    }
+    let (shared, protocol) = factory().share();
+    let options = Rc::new(settings.pipes.clone());
+    let spawned = settings.spawn(handle.is_portable())?;
+    let process = Process::new(handle, spawned, protocol, &options)?;
+    let (sender, receiver) = oneshot();
+    let begun = Rc::clone(&process);
+    let begin = handle.call_soon(move || {
+        // Nobody waits any more: the guard below has taken the child back.
+        let _ = sender.send(begun.begin());
+    });
+    let mut guard = TakeBack { process: Some(process), begin };
+    let Some(begun) = receiver.await else {
+        // It did not begin: the loop is gone. The guard takes the child back.
+        return Err(io::Error::other(LoopClosed));
+    };
+    let Some(process) = guard.process.take() else { return Err(io::ErrorKind::Other.into()) };
+    begun.map(|()| (process.transport(), shared)).map_err(io::Error::other)
+}
+
+impl<P, F> IntoFuture for Exec<F>
+where
+    P: IntoSubprocessProtocol + 'static,
+    F: FnOnce() -> P + 'static,
+{
+    type Output = io::Result<Started<P>>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output>>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { from_settings(&self.handle, self.settings, self.factory).await })
+    }
+}
+
+impl<F> fmt::Debug for Exec<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exec").field("command", &self.settings.command).finish_non_exhaustive()
+    }
+}
+
+/// Takes a child back whose maker has given up: without a word if its protocol knows nothing, else by an abort.
+struct TakeBack {
+    process: Option<Rc<Process>>,
+    begin: Handle,
+}
+
+impl Drop for TakeBack {
+    fn drop(&mut self) {
+        if let Some(process) = self.process.take() {
+            self.begin.cancel();
+            if !process.abandon() {
+                process.abort();
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! [`Feed`]: the protocol of one pipe of a child, which passes on what it hears to the protocol of the child.
+
+use std::rc::Rc;
+
+use wharf_core::{Lost, Protocol, TransportRef};
+
+use crate::process::Process;
+
+pub(crate) struct Feed {
+    process: Rc<Process>,
+    fd: i32,
+}
+
+impl Feed {
+    pub(crate) fn new(process: &Rc<Process>, fd: i32) -> Self {
+        Self { process: Rc::clone(process), fd }
+    }
+}
+
+impl Protocol for Feed {
+    fn data_received(&mut self, _: &TransportRef, data: &[u8]) {
+        self.process.count_received(data.len());
+        self.process.tell_of_pipe("pipe_data_received", |protocol, transport| {
+            protocol.pipe_data_received(transport, self.fd, data);
+        });
+    }
+
+    fn pause_writing(&mut self, _: &TransportRef) {
+        self.process.tell_of_pipe("pause_writing", |protocol, transport| {
+            protocol.pause_writing(transport, self.fd);
+        });
+    }
+
+    fn resume_writing(&mut self, _: &TransportRef) {
+        self.process.tell_of_pipe("resume_writing", |protocol, transport| {
+            protocol.resume_writing(transport, self.fd);
+        });
+    }
+
+    fn connection_lost(&mut self, _: &TransportRef, why: &Lost) {
+        self.process.tell_of_pipe("pipe_connection_lost", |protocol, transport| {
+            protocol.pipe_connection_lost(transport, self.fd, why);
+        });
+        self.process.pipe_lost();
+    }
+
+    fn assert_free(&self) {
+        self.process.assert_free();
+    }
+}

@@ -1,0 +1,397 @@
+//! [`Process`]: the driver of a child process and its pipes.
+//!
+//! Each piped descriptor of the child is a byte stream of its own, driven as any other; what its protocol, a
+//! [`Feed`], hears, it passes on to the one protocol of the child.
+//! What belongs to the child itself is told here, in the order that [`ProcessState`] gives.
+//! User code never runs while anything of ours is borrowed (rule T3), and only ever from the loop (rule T1).
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::io;
+use std::os::fd::{OwnedFd, RawFd};
+use std::process::ExitStatus;
+use std::rc::{Rc, Weak};
+
+use wharf_core::driver::{Readiness, StreamOptions};
+use wharf_core::guard::{self, FaultReport};
+use wharf_core::schedule::Settle;
+use wharf_core::{
+    BaseTransport, Fault, IntoProtocol, Lost, ReadTransport, Scheduler, SharedSubprocessProtocol,
+    SubprocessProtocol, SubprocessTransport, SubprocessTransportRef, TransportId, WriteTransport,
+};
+use wharf_reactor::LoopHandle;
+use wharf_reactor::source::{Registration, Source};
+
+use crate::feed::Feed;
+use crate::moment::Moment;
+use crate::pipe::{self, Direction, PipeDriver};
+use crate::spawn::Spawned;
+use crate::state::{Notice, ProcessState};
+use crate::watch::{Listener, Watch};
+
+/// How much of a pipe is delivered at the exit at most, before others get their turn: as much as the largest pipe holds
+/// that we make. More than that comes from somebody who still runs.
+const DRAIN: usize = 1024 * 1024;
+
+pub(crate) struct Process {
+    pub(crate) handle: LoopHandle,
+    pub(crate) id: TransportId,
+    me: Weak<Self>,
+    pub(crate) watch: Rc<Watch>,
+    /// Where the loop finds it when it goes away: until the loss is told.
+    place: RefCell<Option<Registration>>,
+    pipes: OnceCell<Vec<Pipe>>,
+    pub(crate) state: RefCell<ProcessState>,
+    /// Until the loss is told.
+    protocol: RefCell<Option<SharedSubprocessProtocol>>,
+    /// How many bytes the pipes have delivered.
+    received: Cell<usize>,
+    enlisted: Cell<bool>,
+    pub(crate) exited: Moment,
+    pub(crate) finished: Moment,
+}
+
+/// One pipe of the child.
+pub(crate) struct Pipe {
+    /// The child's number for it.
+    pub(crate) fd: RawFd,
+    pub(crate) direction: Direction,
+    pub(crate) driver: Rc<PipeDriver>,
+}
+
+/// Has the process settled later when settling does not come to its end.
+struct EnlistOnUnwind<'a>(&'a Process);
+
+impl Drop for EnlistOnUnwind<'_> {
+    fn drop(&mut self) {
+        self.0.settle_soon();
+    }
+}
+
+impl Process {
+    /// Puts a child on the loop. Nobody is told anything before [`begin`](Self::begin).
+    ///
+    /// # Errors
+    /// The poller's; the child is killed and reaped then.
+    pub(crate) fn new(
+        handle: &LoopHandle,
+        spawned: Spawned,
+        protocol: SharedSubprocessProtocol,
+        options: &Rc<StreamOptions>,
+    ) -> io::Result<Rc<Self>> {
+        let id = handle.next_id();
+        let watch = Watch::new(handle, id, spawned.child);
+        let process = Rc::new_cyclic(|me: &Weak<Self>| Self {
+            handle: handle.clone(),
+            id,
+            me: me.clone(),
+            watch,
+            place: RefCell::default(),
+            pipes: OnceCell::new(),
+            state: RefCell::new(ProcessState::new(spawned.pipes.len())),
+            protocol: RefCell::new(Some(protocol)),
+            received: Cell::new(0),
+            enlisted: Cell::new(false),
+            exited: Moment::default(),
+            finished: Moment::default(),
+        });
+        if let Err(error) = process.make_pipes(spawned.pipes, options) {
+            process.abandon();
+            return Err(error);
+        }
+        let place = Registration::new(handle);
+        place.attach(Rc::clone(&process) as Rc<dyn Source>);
+        process.place.replace(Some(place));
+        process.watch.set_listener(process.me.clone());
+        Ok(process)
+    }
+
+    fn make_pipes(
+        self: &Rc<Self>,
+        pipes: Vec<(RawFd, Direction, OwnedFd)>,
+        options: &Rc<StreamOptions>,
+    ) -> io::Result<()> {
+        let mut drivers = Vec::with_capacity(pipes.len());
+        let mut outcome = Ok(());
+        for (fd, direction, ours) in pipes {
+            let (_, feed) = Feed::new(self, fd).share();
+            match pipe::driver(&self.handle, ours, direction, feed, Rc::clone(options)) {
+                Ok(driver) => drivers.push(Pipe { fd, direction, driver }),
+                Err(error) => outcome = Err(error),
+            }
+        }
+        let _ = self.pipes.set(drivers);
+        outcome
+    }
+
+    pub(crate) fn transport(self: &Rc<Self>) -> SubprocessTransportRef {
+        SubprocessTransportRef::new(Rc::clone(self) as Rc<dyn SubprocessTransport>)
+    }
+
+    /// The pipe to the child's descriptor `fd`.
+    pub(crate) fn pipe(&self, fd: RawFd) -> Option<&Pipe> {
+        self.pipes.get()?.iter().find(|pipe| pipe.fd == fd)
+    }
+
+    fn pipes(&self) -> impl Iterator<Item = &Rc<PipeDriver>> {
+        self.pipes.get().into_iter().flatten().map(|pipe| &pipe.driver)
+    }
+
+    /// Tells `connection_made`, then starts the pipes, so that nothing can overtake it. Called by the loop.
+    ///
+    /// # Errors
+    /// When `connection_made` panicked; the child is killed by then.
+    pub(crate) fn begin(self: &Rc<Self>) -> Result<(), Fault> {
+        let mut outcome = Ok(());
+        if self.state.borrow().untold() == Some(Notice::Made) {
+            outcome = self.tell(Notice::Made, "connection_made", |protocol, transport| {
+                protocol.connection_made(transport);
+            });
+            for pipe in self.pipes() {
+                // The protocol of a pipe is our own, and hears nothing of its beginning.
+                let _ = pipe.begin();
+            }
+            if let Err(error) = self.watch.start() {
+                self.end(Lost::Io(error));
+                self.watch.finish();
+            }
+        }
+        self.settle_now();
+        outcome
+    }
+
+    /// Takes back a child that has not begun: it is killed, and nobody is told anything. The loop reaps it. Says whether
+    /// it could.
+    pub(crate) fn abandon(&self) -> bool {
+        if !self.state.borrow().is_unmade() {
+            return false;
+        }
+        self.state.borrow_mut().abandon();
+        for pipe in self.pipes() {
+            pipe.abandon();
+        }
+        self.watch.kill();
+        if self.watch.start().is_err() {
+            self.watch.finish();
+        }
+        self.let_go();
+        true
+    }
+
+    // ---- what the pipes say ----
+
+    /// Refuses to go on while the user holds the protocol (rule T11).
+    pub(crate) fn assert_free(&self) {
+        let protocol = self.protocol.borrow().clone();
+        if let Some(protocol) = protocol {
+            protocol.assert_free();
+        }
+    }
+
+    pub(crate) fn count_received(&self, count: usize) {
+        self.received.set(self.received.get().wrapping_add(count));
+    }
+
+    /// Tells the protocol something about a pipe, unless it hears nothing any more.
+    pub(crate) fn tell_of_pipe(
+        self: &Rc<Self>,
+        name: &'static str,
+        callback: impl FnOnce(&mut dyn SubprocessProtocol, &SubprocessTransportRef),
+    ) {
+        if self.state.borrow().is_audible() {
+            // A fault has been reported, and the state knows of it.
+            let _ = self.call(name, callback);
+        }
+    }
+
+    pub(crate) fn pipe_lost(&self) {
+        self.state.borrow_mut().pipe_lost();
+        // When the pipe is closed, and not from inside its last callback.
+        self.settle_soon();
+    }
+
+    // ---- settling ----
+
+    pub(crate) fn settle_soon(&self) {
+        if !self.enlisted.replace(true) {
+            if let Some(me) = self.me.upgrade() {
+                self.handle.enlist(me);
+            }
+        }
+    }
+
+    /// Tells what is untold, until nothing is left.
+    fn settle_now(self: &Rc<Self>) {
+        // A protocol that its user holds lets nothing be told (rule T11); what is owed is told in a later turn.
+        let unwinding = EnlistOnUnwind(self);
+        loop {
+            let untold = self.state.borrow().untold();
+            let Some(notice) = untold else { break };
+            match notice {
+                Notice::Made => break,
+                Notice::Drain => {
+                    self.drain();
+                    self.state.borrow_mut().told(Notice::Drain);
+                }
+                Notice::Exited => self.tell_exit(),
+                Notice::Lost => self.tell_loss(),
+            }
+        }
+        std::mem::forget(unwinding);
+    }
+
+    /// Delivers what the pipes hold: it was written before the exit, and is told before it.
+    fn drain(self: &Rc<Self>) {
+        let all = self.pipes.get().into_iter().flatten();
+        for pipe in all.filter(|pipe| pipe.direction == Direction::Read) {
+            let driver = &pipe.driver;
+            let before = self.received.get();
+            let mut known = before;
+            while driver.is_reading() {
+                driver.ready(Readiness { read: true, write: false });
+                let received = self.received.get();
+                if received == known || received.wrapping_sub(before) >= DRAIN {
+                    break;
+                }
+                known = received;
+            }
+        }
+    }
+
+    fn tell_exit(self: &Rc<Self>) {
+        let audible = self.state.borrow().is_audible();
+        if audible {
+            let _ = self.tell(Notice::Exited, "process_exited", |protocol, transport| {
+                protocol.process_exited(transport);
+            });
+        } else {
+            self.state.borrow_mut().told(Notice::Exited);
+        }
+        let status = self.state.borrow().status();
+        if let Some(status) = status {
+            self.exited.reach(status);
+        }
+    }
+
+    fn tell_loss(self: &Rc<Self>) {
+        self.assert_free();
+        let why = {
+            let mut state = self.state.borrow_mut();
+            state.told(Notice::Lost);
+            state.take_cause()
+        };
+        // The state is at its end, so whatever the callback does, and a panic too, changes nothing any more.
+        let _ = self.call("connection_lost", |protocol, transport| {
+            protocol.connection_lost(transport, &why);
+        });
+        self.handle.callback_returned(Some(self.id), "connection_lost");
+        self.let_go();
+        let status = self.state.borrow().status();
+        if let Some(status) = status {
+            self.finished.reach(status);
+        }
+    }
+
+    fn tell(
+        self: &Rc<Self>,
+        notice: Notice,
+        name: &'static str,
+        callback: impl FnOnce(&mut dyn SubprocessProtocol, &SubprocessTransportRef),
+    ) -> Result<(), Fault> {
+        // Before anything is noted as told.
+        self.assert_free();
+        self.state.borrow_mut().told(notice);
+        let outcome = self.call(name, callback);
+        self.handle.callback_returned(Some(self.id), name);
+        outcome
+    }
+
+    /// Calls the protocol, which is known to be free, with panics caught. A protocol that panics loses its child.
+    fn call(
+        self: &Rc<Self>,
+        name: &'static str,
+        callback: impl FnOnce(&mut dyn SubprocessProtocol, &SubprocessTransportRef),
+    ) -> Result<(), Fault> {
+        let protocol = self.protocol.borrow().clone();
+        let Some(protocol) = protocol else { return Ok(()) };
+        let transport = self.transport();
+        let outcome =
+            guard::call(name, || protocol.with(|protocol| callback(protocol, &transport)));
+        outcome.map_err(|caught| {
+            let fault = caught.fault.clone();
+            let report = FaultReport::caught(caught).concerning(self.id, protocol.type_name());
+            let replaced = self.state.borrow_mut().fail(Lost::Fault(fault.clone()));
+            drop(replaced);
+            self.stop();
+            self.settle_soon();
+            self.handle.report(report);
+            fault
+        })
+    }
+
+    // ---- the end ----
+
+    /// Kills the child and closes its pipes. What follows is told when it has happened.
+    pub(crate) fn stop(&self) {
+        self.watch.kill();
+        for pipe in self.pipes() {
+            // What is queued was for a child that is dead.
+            if pipe.write_buffer_len() > 0 { pipe.abort() } else { pipe.close() }
+        }
+    }
+
+    /// Ends the child for `cause`, unless it is ending already.
+    pub(crate) fn end(&self, cause: Lost) {
+        let ended = self.state.borrow_mut().end(cause);
+        match ended {
+            Ok(()) => {
+                self.stop();
+                self.settle_soon();
+            }
+            // With nothing of ours borrowed: it may be the user's.
+            Err(refused) => drop(refused),
+        }
+    }
+
+    /// Lets go of the protocol and of the place on the loop.
+    fn let_go(&self) {
+        let place = self.place.take();
+        drop(place);
+        let protocol = self.protocol.take();
+        // Last, because dropping it may run user code.
+        if let Err(caught) = guard::call("drop", || drop(protocol)) {
+            self.handle.report(FaultReport::caught(caught));
+        }
+    }
+}
+
+impl Listener for Process {
+    fn child_ended(self: Rc<Self>, status: ExitStatus) {
+        self.state.borrow_mut().exited(status);
+        self.settle_now();
+    }
+}
+
+impl Settle for Process {
+    fn settle(self: Rc<Self>) {
+        self.enlisted.set(false);
+        self.settle_now();
+    }
+}
+
+impl Source for Process {
+    /// Nothing is polled for here: the child and the pipes have places of their own.
+    fn ready(self: Rc<Self>, _: Readiness) {}
+
+    /// Everything is told before this returns: the loop takes no other turn.
+    fn shut(self: Rc<Self>) {
+        if self.abandon() {
+            return;
+        }
+        self.end(Lost::Aborted);
+        for pipe in self.pipes() {
+            pipe.shut();
+        }
+        self.watch.finish();
+        self.settle_now();
+    }
+}

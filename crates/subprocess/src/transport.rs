@@ -1,0 +1,116 @@
+//! A child process as a transport: what users call. None of it calls user code (rule T1).
+
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
+use std::pin::Pin;
+use std::process::ExitStatus;
+use std::rc::Rc;
+
+use rustix::process::Signal;
+use wharf_core::extra::Request;
+use wharf_core::{
+    BaseTransport, Lost, PipeTransport, ReadTransport, ReadTransportRef, Scheduler,
+    SubprocessTransport, TransportId, WriteTransport, WriteTransportRef,
+};
+
+use crate::pipe::Direction;
+use crate::process::Process;
+
+/// A descriptor of the child itself, as a fact: `transport.extra::<ProcessFd>()`. It becomes readable when the child
+/// ends; on Linux it is a duplicate of its pidfd. Absent once the child has ended.
+#[derive(Debug)]
+pub struct ProcessFd(pub OwnedFd);
+
+impl BaseTransport for Process {
+    fn id(&self) -> TransportId {
+        self.id
+    }
+
+    fn close(&self) {
+        self.end(Lost::Closed);
+    }
+
+    fn abort(&self) {
+        self.end(Lost::Aborted);
+    }
+
+    fn fail(&self, error: Box<dyn Error>) {
+        self.end(Lost::Failed(error));
+    }
+
+    fn is_closing(&self) -> bool {
+        self.state.borrow().is_closing()
+    }
+
+    fn provide(&self, request: &mut Request<'_>) {
+        request
+            .provide_some(|| self.status())
+            .provide_some(|| self.watch.duplicate().map(ProcessFd));
+    }
+
+    fn scheduler(&self) -> Rc<dyn Scheduler> {
+        Rc::new(self.handle.clone())
+    }
+}
+
+impl SubprocessTransport for Process {
+    fn pid(&self) -> u32 {
+        self.watch.pid()
+    }
+
+    fn returncode(&self) -> Option<i32> {
+        let status = self.status()?;
+        status.code().or_else(|| status.signal().map(|signal| -signal))
+    }
+
+    fn status(&self) -> Option<ExitStatus> {
+        self.state.borrow().status()
+    }
+
+    fn exited(&self) -> Pin<Box<dyn Future<Output = ExitStatus>>> {
+        Box::pin(self.exited.wait())
+    }
+
+    fn finished(&self) -> Pin<Box<dyn Future<Output = ExitStatus>>> {
+        Box::pin(self.finished.wait())
+    }
+
+    fn pipe_transport(&self, fd: i32) -> Option<PipeTransport> {
+        let pipe = self.pipe(fd)?;
+        let driver = Rc::clone(&pipe.driver);
+        Some(match pipe.direction {
+            Direction::Read => {
+                PipeTransport::Read(ReadTransportRef::new(driver as Rc<dyn ReadTransport>))
+            }
+            Direction::Write => {
+                PipeTransport::Write(WriteTransportRef::new(driver as Rc<dyn WriteTransport>))
+            }
+        })
+    }
+
+    fn send_signal(&self, signal: i32) -> io::Result<()> {
+        self.watch.signal(signal)
+    }
+
+    fn terminate(&self) -> io::Result<()> {
+        self.send_signal(Signal::TERM.as_raw())
+    }
+
+    fn kill(&self) -> io::Result<()> {
+        self.send_signal(Signal::KILL.as_raw())
+    }
+}
+
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Process")
+            .field("id", &self.id)
+            .field("pid", &self.pid())
+            .field("state", &*self.state.borrow())
+            .finish_non_exhaustive()
+    }
+}
