@@ -23,3 +23,5 @@ mod scenarios;
 mod sendfile;
 mod servers;
 mod unix;
+
+mod processes;

@@ -1,0 +1,10 @@
+//! Rows of the conformance suite: child processes.
+
+mod crowd;
+mod ending;
+mod faults;
+mod forking;
+mod hearing;
+mod running;
+mod starting;
+mod telling;
