@@ -166,6 +166,7 @@ impl EventLoopBuilder {
             watches: RefCell::default(),
             resources: Resources::default(),
             next_id: Cell::new(1),
+            turn_time: Cell::default(),
             stopping: Cell::new(false),
             running: Cell::new(false),
             closed: Cell::new(false),
@@ -295,7 +296,7 @@ impl EventLoop {
             !state.running.replace(true),
             "an event loop cannot be run from inside one of its callbacks"
         );
-        let running = ResetOnDrop(&state.running);
+        let turn = EndOfTurn(state);
 
         self.handle.settle(); // 1
 
@@ -308,6 +309,7 @@ impl EventLoop {
         self.found.clear();
         let waited = state.poller.wait(&mut self.batch, timeout, &mut self.found); // 3
         state.counters.wait_ends(self.found.len());
+        state.turn_time.set(None);
         state.shared.inbox.awake();
         waited?;
 
@@ -329,7 +331,7 @@ impl EventLoop {
         self.handle.run_due_timers(); // 7
         self.handle.settle(); // 8
 
-        drop(running);
+        drop(turn);
         let panic = state.faults.take_pending();
         panic.map_or(Ok(()), |payload| resume_unwind(payload))
     }
@@ -349,11 +351,13 @@ impl Drop for Rest<'_> {
     }
 }
 
-struct ResetOnDrop<'a>(&'a Cell<bool>);
+/// Whether it ends well or by a panic.
+struct EndOfTurn<'a>(&'a LoopState);
 
-impl Drop for ResetOnDrop<'_> {
+impl Drop for EndOfTurn<'_> {
     fn drop(&mut self) {
-        self.0.set(false);
+        self.0.running.set(false);
+        self.0.turn_time.set(None);
     }
 }
 

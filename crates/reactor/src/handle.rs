@@ -48,8 +48,6 @@ pub(crate) struct LoopState {
     pub(crate) timers: RefCell<Timers<Job>>,
     pub(crate) enlisted: RefCell<Vec<Rc<dyn Settle>>>,
     pub(crate) read_buffer: Cell<Box<[u8]>>,
-    #[allow(clippy::vec_box)]
-    // The boxes are lent as they are: a connection has one word for its queue.
     /// The queue that was given back last: what most turns need.
     pub(crate) queue: Cell<Option<Box<WriteQueue>>>,
     /// A few more. The boxes are lent as they are: a connection has one word for its queue.
@@ -70,6 +68,8 @@ pub(crate) struct LoopState {
     pub(crate) watches: Watches,
     pub(crate) resources: Resources,
     pub(crate) next_id: Cell<u64>,
+    /// The time as of this turn, once somebody has asked for it.
+    pub(crate) turn_time: Cell<Option<Instant>>,
     pub(crate) stopping: Cell<bool>,
     pub(crate) running: Cell<bool>,
     pub(crate) closed: Cell<bool>,
@@ -101,6 +101,20 @@ impl LoopHandle {
         self.0.clock.now()
     }
 
+    /// The time as of this turn: by the loop's clock, when it was first asked for in this turn; outside of a turn, now.
+    ///
+    /// Reading the clock costs more than setting a timer.
+    /// For a deadline that is pushed back again and again, such as that of an idle connection,
+    /// `call_at(handle.turn_time() + limit, ..)` spares it; the timer is early by as much as the turn had taken before.
+    #[must_use]
+    pub fn turn_time(&self) -> Instant {
+        self.0.turn_time.get().unwrap_or_else(|| {
+            let now = self.now();
+            self.0.turn_time.set(self.is_running().then_some(now));
+            now
+        })
+    }
+
     /// Runs `callback` in the next turn, after everything that was queued before.
     pub fn call_soon(&self, callback: impl FnOnce() + 'static) -> Handle {
         let ticket = self.push_job(Job::new(Soon(callback)));
@@ -117,10 +131,10 @@ impl LoopHandle {
     pub fn call_at(&self, deadline: Instant, callback: impl FnOnce() + 'static) -> TimerHandle {
         if self.is_closed() {
             drop(callback);
-            return TimerHandle { state: Weak::new(), key: None, deadline };
+            return TimerHandle { state: Weak::new(), key: TimerKey::DEAD, deadline };
         }
         let key = self.0.timers.borrow_mut().insert(deadline, Job::new(Timed(callback)));
-        TimerHandle { state: Rc::downgrade(&self.0), key: Some(key), deadline }
+        TimerHandle { state: Rc::downgrade(&self.0), key, deadline }
     }
 
     /// Ends the run of the loop when this turn is over; what is queued by then stays for the next run.
@@ -400,15 +414,15 @@ impl fmt::Debug for Handle {
 /// cancel it.
 pub struct TimerHandle {
     state: Weak<LoopState>,
-    key: Option<TimerKey>,
+    key: TimerKey,
     deadline: Instant,
 }
 
 impl TimerHandle {
     /// Takes the timer back. Without effect once it has run or was cancelled.
     pub fn cancel(&self) {
-        if let (Some(state), Some(key)) = (self.state.upgrade(), self.key) {
-            let callback = state.timers.borrow_mut().cancel(key);
+        if let Some(state) = self.state.upgrade() {
+            let callback = state.timers.borrow_mut().cancel(self.key);
             drop(callback);
         }
     }

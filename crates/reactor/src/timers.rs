@@ -11,11 +11,16 @@ use std::time::{Duration, Instant};
 /// Below this many dead entries the heap is never rebuilt.
 const REBUILD: usize = 64;
 
-/// A timer's place, and its number: no two timers of a loop have the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// A timer's place: slot and generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct TimerKey {
     slot: u32,
-    sequence: u64,
+    generation: u32,
+}
+
+impl TimerKey {
+    /// One that leads nowhere.
+    pub(crate) const DEAD: Self = Self { slot: u32::MAX, generation: 0 };
 }
 
 /// An entry of the heap. The order of its fields is the order in which timers run.
@@ -24,7 +29,7 @@ struct Entry {
     /// Nanoseconds from the origin on.
     deadline: i64,
     sequence: u64,
-    slot: u32,
+    key: TimerKey,
 }
 
 /// The timers of a loop, each with what it runs.
@@ -34,8 +39,8 @@ pub(crate) struct Timers<T> {
     heap: BinaryHeap<Reverse<Entry>>,
     /// Out of the heap while the timers that are older than they are run.
     passed_over: Vec<Reverse<Entry>>,
-    /// The number of the timer in each slot, or zero.
-    armed: Vec<u64>,
+    /// How many timers each slot has had; an entry of the heap with another generation is dead.
+    generations: Vec<u32>,
     /// What the timer in each slot runs.
     values: Vec<Option<T>>,
     free: Vec<u32>,
@@ -50,7 +55,7 @@ impl<T> Timers<T> {
             origin,
             heap: BinaryHeap::new(),
             passed_over: Vec::new(),
-            armed: Vec::new(),
+            generations: Vec::new(),
             values: Vec::new(),
             free: Vec::new(),
             live: 0,
@@ -58,27 +63,31 @@ impl<T> Timers<T> {
         }
     }
 
+    #[inline]
     pub(crate) fn insert(&mut self, deadline: Instant, value: T) -> TimerKey {
         let deadline = self.nanos(deadline);
+        let slot = self.free.pop().unwrap_or_else(|| self.grow());
+        self.values[slot as usize] = Some(value);
+        let key = TimerKey { slot, generation: self.generations[slot as usize] };
         self.sequence += 1;
         self.live += 1;
-        let sequence = self.sequence;
-        let slot = if let Some(slot) = self.free.pop() {
-            self.armed[slot as usize] = sequence;
-            self.values[slot as usize] = Some(value);
-            slot
-        } else {
-            self.armed.push(sequence);
-            self.values.push(Some(value));
-            u32::try_from(self.armed.len() - 1).expect("fewer timers than that")
-        };
-        self.heap.push(Reverse(Entry { deadline, sequence, slot }));
-        TimerKey { slot, sequence }
+        self.heap.push(Reverse(Entry { deadline, sequence: self.sequence, key }));
+        key
+    }
+
+    #[cold]
+    fn grow(&mut self) -> u32 {
+        let slot =
+            u32::try_from(self.values.len()).ok().filter(|slot| *slot != TimerKey::DEAD.slot);
+        self.generations.push(0);
+        self.values.push(None);
+        slot.expect("fewer timers than that")
     }
 
     /// Takes a timer back; gives what it would have run, to be dropped outside of any borrow.
+    #[inline]
     pub(crate) fn cancel(&mut self, key: TimerKey) -> Option<T> {
-        let value = self.take(key.slot, key.sequence);
+        let value = self.take(key);
         let dead = (self.heap.len() + self.passed_over.len()).saturating_sub(self.live);
         if dead > REBUILD && dead > self.live {
             self.rebuild();
@@ -88,8 +97,9 @@ impl<T> Timers<T> {
 
     #[cold]
     fn rebuild(&mut self) {
-        let armed = &self.armed;
-        self.heap.retain(|Reverse(entry)| armed[entry.slot as usize] == entry.sequence);
+        let generations = &self.generations;
+        self.heap
+            .retain(|Reverse(entry)| generations[entry.key.slot as usize] == entry.key.generation);
     }
 
     /// The deadline of the first live timer.
@@ -102,7 +112,7 @@ impl<T> Timers<T> {
     fn first(&mut self) -> Option<i64> {
         loop {
             let Reverse(first) = self.heap.peek()?;
-            if self.armed[first.slot as usize] == first.sequence {
+            if self.generations[first.key.slot as usize] == first.key.generation {
                 return Some(first.deadline);
             }
             self.heap.pop();
@@ -116,7 +126,7 @@ impl<T> Timers<T> {
         while self.first().is_some_and(|deadline| deadline <= now) {
             let Reverse(entry) = self.heap.pop()?;
             if entry.sequence <= last {
-                return self.take(entry.slot, entry.sequence);
+                return self.take(entry.key);
             }
             self.passed_over.push(Reverse(entry));
         }
@@ -133,12 +143,16 @@ impl<T> Timers<T> {
         self.live
     }
 
-    fn take(&mut self, slot: u32, sequence: u64) -> Option<T> {
-        let armed = self.armed.get_mut(slot as usize).filter(|armed| **armed == sequence)?;
-        *armed = 0;
-        self.free.push(slot);
+    #[inline]
+    fn take(&mut self, key: TimerKey) -> Option<T> {
+        let generation = self.generations.get_mut(key.slot as usize)?;
+        if *generation != key.generation {
+            return None;
+        }
+        *generation = generation.wrapping_add(1);
+        self.free.push(key.slot);
         self.live -= 1;
-        self.values[slot as usize].take()
+        self.values[key.slot as usize].take()
     }
 
     /// Nanoseconds from the origin to `moment`.

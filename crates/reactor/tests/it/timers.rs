@@ -15,6 +15,7 @@ both_paths!(
     a_timer_that_is_set_by_a_timer_waits_for_the_next_turn,
     a_timer_may_cancel_another_of_the_same_turn,
     a_deadline_is_never_early,
+    the_time_of_a_turn_stands_still_until_it_ends,
     a_wait_is_not_cut_into_small_steps,
     timers_that_panic_do_not_hold_up_the_others,
 );
@@ -122,6 +123,26 @@ fn a_deadline_is_never_early(path: Path) {
         });
     }
     run_until(&mut ev, || left.get() == 0);
+}
+
+fn the_time_of_a_turn_stands_still_until_it_ends(path: Path) {
+    let (mut ev, clock) = manual_loop(path);
+    let step = Duration::from_millis(1);
+    let start = ev.now();
+    let handle = ev.handle().clone();
+    let ticker = clock.clone();
+    let seen = Rc::new(Cell::new(None));
+    let saw = Rc::clone(&seen);
+    ev.call_soon(move || {
+        let first = handle.turn_time();
+        ticker.advance(step);
+        saw.set(Some((first, handle.turn_time(), handle.now())));
+    });
+    turns(&mut ev, 1);
+    assert_eq!(seen.get(), Some((start, start, start + step)));
+    assert_eq!(ev.turn_time(), start + step, "outside of a turn it is the time now");
+    clock.advance(step);
+    assert_eq!(ev.turn_time(), start + 2 * step);
 }
 
 fn a_wait_is_not_cut_into_small_steps(path: Path) {

@@ -8,6 +8,8 @@ use std::io;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
+use wharf::LoopHandle;
+
 use super::{Contender, contender, worked};
 
 /// Timers armed again in all.
@@ -17,7 +19,10 @@ pub(super) fn contenders(outstanding: usize) -> Vec<Contender> {
     vec![
         contender("a binary heap", move || Ok(heap(outstanding))),
         contender("tokio Sleep::reset", move || tokio(outstanding)),
-        contender("wharf call_later", move || wharf(outstanding)),
+        contender("wharf call_later", move || wharf(outstanding, LoopHandle::now)),
+        contender("wharf call_at, the turn's time", move || {
+            wharf(outstanding, LoopHandle::turn_time)
+        }),
     ]
 }
 
@@ -89,17 +94,21 @@ fn tokio(outstanding: usize) -> io::Result<Duration> {
     }))
 }
 
-fn wharf(outstanding: usize) -> io::Result<Duration> {
-    let event_loop = wharf::EventLoop::new()?;
-    let mut choice = Choice::new();
-    let mut timers: Vec<_> =
-        (0..outstanding).map(|_| event_loop.call_later(choice.delay(), || ())).collect();
-    let (took, ()) = worked(|| {
-        for _ in 0..OPERATIONS {
-            let key = choice.one_of(outstanding);
-            timers[key].cancel();
-            timers[key] = event_loop.call_later(choice.delay(), || ());
-        }
-    });
-    Ok(took)
+/// In a callback of the loop; deadlines are counted from what `time` says, as `call_later` counts them from now.
+fn wharf(outstanding: usize, time: fn(&LoopHandle) -> Instant) -> io::Result<Duration> {
+    let mut event_loop = wharf::EventLoop::new()?;
+    let handle = event_loop.handle().clone();
+    Ok(event_loop.block_on(async {
+        let mut choice = Choice::new();
+        let mut timers: Vec<_> =
+            (0..outstanding).map(|_| handle.call_later(choice.delay(), || ())).collect();
+        let (took, ()) = worked(|| {
+            for _ in 0..OPERATIONS {
+                let key = choice.one_of(outstanding);
+                timers[key].cancel();
+                timers[key] = handle.call_at(time(&handle) + choice.delay(), || ());
+            }
+        });
+        took
+    }))
 }
