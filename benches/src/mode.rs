@@ -9,6 +9,8 @@ use std::str::FromStr;
 pub enum Mode {
     /// Sends back what it receives.
     Echo,
+    /// The same, polling for a while before each sleep.
+    EchoBusy,
     /// Answers each 64-byte request by eight plain writes of eight bytes.
     Chatty,
     /// The same answer through the system's own means of gathering: one send, `BufWriter` and flush.
@@ -28,8 +30,9 @@ pub enum Mode {
 }
 
 impl Mode {
-    const NAMES: [(Self, &'static str); 9] = [
+    const NAMES: [(Self, &'static str); 10] = [
         (Self::Echo, "echo"),
+        (Self::EchoBusy, "echo-busy"),
         (Self::Chatty, "chatty"),
         (Self::ChattyBuffered, "chatty-buffered"),
         (Self::Churn, "churn"),

@@ -68,6 +68,8 @@ pub(crate) struct LoopState {
     pub(crate) watches: Watches,
     pub(crate) resources: Resources,
     pub(crate) next_id: Cell<u64>,
+    /// How long to poll before going to sleep.
+    pub(crate) busy_poll: Duration,
     /// The time as of this turn, once somebody has asked for it.
     pub(crate) turn_time: Cell<Option<Instant>>,
     pub(crate) stopping: Cell<bool>,

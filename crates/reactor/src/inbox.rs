@@ -76,9 +76,14 @@ impl<T> Inbox<T> {
         self.asleep.store(false, Ordering::Relaxed);
     }
 
+    /// Whether nothing is waiting, as far as the receiver knows without the lock.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len.load(Ordering::Relaxed) == 0
+    }
+
     /// Takes everything, in the order of the pushes, by swapping with an empty `buffer`.
     pub(crate) fn take(&self, buffer: &mut VecDeque<T>) {
-        if self.len.load(Ordering::Relaxed) == 0 {
+        if self.is_empty() {
             return;
         }
         if let Some(items) = lock(&self.items).as_mut() {

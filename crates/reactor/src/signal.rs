@@ -83,6 +83,12 @@ impl Signals {
         Ok(())
     }
 
+    /// Whether a signal has come that was not delivered.
+    #[inline]
+    pub(crate) fn are_pending(&self) -> bool {
+        self.pending.load(Ordering::Relaxed) != 0
+    }
+
     fn remove(&self, signal: i32) -> bool {
         let Some((id, callback)) = self.owned.borrow_mut().remove(&signal) else { return false };
         low_level::unregister(id);
@@ -166,7 +172,7 @@ impl LoopHandle {
     /// Queues the callbacks of the signals that have come.
     #[inline]
     pub(crate) fn deliver_signals(&self) {
-        if self.signals().pending.load(Ordering::Relaxed) != 0 {
+        if self.signals().are_pending() {
             self.queue_signals();
         }
     }

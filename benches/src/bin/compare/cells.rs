@@ -102,7 +102,14 @@ pub(crate) fn of(arguments: &Arguments) -> Vec<Cell> {
             } else {
                 &[(64, 64, 1), (1, 64, 1), (64, 64, 16), (64, 16_384, 1), (8, 262_144, 1)]
             };
-            echoes(arguments, settings).map(|load| with(Work::Echo(load), systems::ECHO)).collect()
+            echoes(arguments, settings)
+                .map(|load| {
+                    // Counts of a loop that polls depend on how long it waits.
+                    let alone = load.connections == 1 && !counted;
+                    let systems = if alone { systems::ECHO_ALONE } else { systems::ECHO };
+                    with(Work::Echo(load), systems)
+                })
+                .collect()
         }
         Bench::Chatty => {
             let settings: &[(usize, usize, usize)] =

@@ -28,6 +28,14 @@ const fn wharf(mode: Mode) -> System {
 pub(crate) const ECHO: &[System] =
     &[epoll("epoll", Mode::Echo), tokio("tokio", Mode::Echo), wharf(Mode::Echo)];
 
+/// One connection alone, whose server has a CPU for itself.
+pub(crate) const ECHO_ALONE: &[System] = &[
+    epoll("epoll", Mode::Echo),
+    tokio("tokio", Mode::Echo),
+    wharf(Mode::Echo),
+    System { name: "wharf, busy_poll", ..wharf(Mode::EchoBusy) },
+];
+
 pub(crate) const CHATTY: &[System] = &[
     epoll("epoll, one send", Mode::ChattyBuffered),
     epoll("epoll, eight sends", Mode::Chatty),

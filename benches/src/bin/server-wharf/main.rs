@@ -4,9 +4,10 @@ mod protocol;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use protocol::{Chatty, Echo, Sink, Source};
-use wharf::{Address, EventLoop, Protocol, tcp};
+use wharf::{Address, EventLoop, EventLoopBuilder, Protocol, tcp};
 use wharf_benches::allocations::Counting;
 use wharf_benches::mode::Mode;
 use wharf_benches::serve::{self, Order};
@@ -17,20 +18,28 @@ static ALLOCATOR: Counting = Counting;
 /// Connections that may wait to be accepted.
 const BACKLOG: u16 = 1024;
 
+/// Longer than a round trip over loopback takes, and short enough for a connection that rests.
+const BUSY: Duration = Duration::from_micros(200);
+
 fn main() -> io::Result<()> {
     let order = Order::take()?;
+    let plain = EventLoop::builder();
     match order.mode {
-        Mode::Echo | Mode::Churn | Mode::Idle => run(|| Echo),
-        Mode::Chatty => run(Chatty::default),
-        Mode::Sink => run(|| Sink),
-        Mode::Source => run(|| Source),
+        Mode::Echo | Mode::Churn | Mode::Idle => run(plain, || Echo),
+        Mode::EchoBusy => run(plain.busy_poll(BUSY), || Echo),
+        Mode::Chatty => run(plain, Chatty::default),
+        Mode::Sink => run(plain, || Sink),
+        Mode::Source => run(plain, || Source),
         mode => Err(io::Error::new(io::ErrorKind::Unsupported, format!("no {mode} on wharf"))),
     }
 }
 
 /// Serves until standard input closes.
-fn run<P: Protocol>(factory: impl FnMut() -> P + 'static) -> io::Result<()> {
-    let mut event_loop = EventLoop::new()?;
+fn run<P: Protocol>(
+    builder: EventLoopBuilder,
+    factory: impl FnMut() -> P + 'static,
+) -> io::Result<()> {
+    let mut event_loop = builder.build()?;
     let handle = event_loop.handle().clone();
     handle.add_reader(io::stdin(), || serve::end())?;
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));

@@ -12,6 +12,7 @@ macro_rules! both_paths {
     };
 }
 
+mod busy;
 mod closed;
 mod faults;
 mod futures;

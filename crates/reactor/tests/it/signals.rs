@@ -8,6 +8,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, exit};
 use std::rc::Rc;
 use std::thread;
+use std::time::Duration;
 
 use signal_hook::consts::{
     SIGCONT, SIGFPE, SIGILL, SIGKILL, SIGSEGV, SIGSTOP, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH,
@@ -15,11 +16,12 @@ use signal_hook::consts::{
 use signal_hook::low_level::raise;
 use wharf_reactor::EventLoop;
 
-use crate::support::{Log, Path, event_loop, panic_of, run_until, turns};
+use crate::support::{Log, Path, builder, event_loop, panic_of, run_until, turns};
 
 both_paths!(
     a_signal_becomes_a_callback,
     a_signal_wakes_a_sleeping_loop,
+    a_signal_ends_busy_polling,
     several_deliveries_may_be_one_call,
     adding_again_replaces,
     removal_says_whether_there_was_one,
@@ -90,6 +92,17 @@ fn a_signal_wakes_a_sleeping_loop(path: Path) {
             run_until(&mut ev, || calls.get() == round);
             thread.join().unwrap();
         }
+    });
+    assert_eq!(end.code(), Some(TOLD), "{end}");
+}
+
+fn a_signal_ends_busy_polling(path: Path) {
+    let end = alone(path, "a_signal_ends_busy_polling", || {
+        let mut ev = builder(path).busy_poll(Duration::from_secs(3600)).build().unwrap();
+        let calls = counter(&ev, SIGUSR1);
+        let thread = thread::spawn(|| raise(SIGUSR1).unwrap());
+        run_until(&mut ev, || calls.get() == 1);
+        thread.join().unwrap();
     });
     assert_eq!(end.code(), Some(TOLD), "{end}");
 }
