@@ -1,0 +1,114 @@
+//! [`LayerHost`]: the loop as the stream above TLS sees it, and the memory that all TLS connections on a loop share.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Instant;
+
+use wharf_core::buffer::WriteQueue;
+use wharf_core::driver::{Host, Traffic};
+use wharf_core::guard::FaultReport;
+use wharf_core::resource::Resources;
+use wharf_core::schedule::{Settle, Timer};
+use wharf_core::{Scheduler, TransportId};
+
+/// How much is read from the transport below, and delivered to the protocol above, in one go: four records.
+const BUFFER: usize = 64 * 1024;
+
+/// How many buffers, and how many queues, an idle loop keeps.
+const KEPT: usize = 4;
+
+/// The memory that is lent to a connection while a record is in work. An idle connection owns none of it.
+#[derive(Default)]
+pub(crate) struct Pool {
+    buffers: RefCell<Vec<Box<[u8]>>>,
+    #[allow(clippy::vec_box)]
+    // The boxes are lent as they are: a connection has one word for its queue.
+    queues: RefCell<Vec<Box<WriteQueue>>>,
+}
+
+impl Pool {
+    /// Borrows a buffer of [`BUFFER`] bytes.
+    pub(crate) fn take_buffer(&self) -> Box<[u8]> {
+        self.buffers.borrow_mut().pop().unwrap_or_else(|| vec![0; BUFFER].into())
+    }
+
+    /// Gives a buffer back; one that has grown is dropped.
+    pub(crate) fn put_buffer(&self, buffer: Box<[u8]>) {
+        let mut buffers = self.buffers.borrow_mut();
+        if buffers.len() < KEPT && buffer.len() == BUFFER {
+            buffers.push(buffer);
+        }
+    }
+}
+
+/// The loop that the transport below lives on.
+#[derive(Clone)]
+pub(crate) struct LayerHost {
+    scheduler: Rc<dyn Scheduler>,
+    pool: Rc<Pool>,
+}
+
+impl LayerHost {
+    pub(crate) fn new(scheduler: Rc<dyn Scheduler>) -> Self {
+        let pool = scheduler.resources().get(Pool::default);
+        Self { scheduler, pool }
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+}
+
+impl Scheduler for LayerHost {
+    fn now(&self) -> Instant {
+        self.scheduler.now()
+    }
+
+    fn call_soon(&self, callback: Box<dyn FnOnce()>) {
+        self.scheduler.call_soon(callback);
+    }
+
+    fn call_at(&self, deadline: Instant, callback: Box<dyn FnOnce()>) -> Box<dyn Timer> {
+        self.scheduler.call_at(deadline, callback)
+    }
+
+    fn resources(&self) -> &Resources {
+        self.scheduler.resources()
+    }
+
+    fn report(&self, report: FaultReport) {
+        self.scheduler.report(report);
+    }
+
+    fn enlist(&self, item: Rc<dyn Settle>) {
+        self.scheduler.enlist(item);
+    }
+}
+
+impl Host for LayerHost {
+    fn take_read_buffer(&self) -> Box<[u8]> {
+        self.pool.take_buffer()
+    }
+
+    fn put_read_buffer(&self, buffer: Box<[u8]>) {
+        self.pool.put_buffer(buffer);
+    }
+
+    fn take_queue(&self) -> Box<WriteQueue> {
+        self.pool.queues.borrow_mut().pop().unwrap_or_default()
+    }
+
+    fn put_queue(&self, mut queue: Box<WriteQueue>) {
+        queue.shrink();
+        let mut queues = self.pool.queues.borrow_mut();
+        if queues.len() < KEPT {
+            queues.push(queue);
+        }
+    }
+
+    // The callbacks above run within those of the transport below, whose loop looks at the clock.
+    fn callback_returned(&self, _: TransportId, _: &'static str) {}
+
+    // The transport below has counted the bytes, and will count the loss.
+    fn count(&self, _: Traffic) {}
+}
