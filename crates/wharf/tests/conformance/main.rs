@@ -22,6 +22,7 @@ mod event_loop;
 mod scenarios;
 mod sendfile;
 mod servers;
+mod tls;
 mod unix;
 
 mod processes;

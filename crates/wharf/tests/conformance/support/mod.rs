@@ -13,6 +13,7 @@
 //! }
 //! ```
 
+pub(crate) mod authority;
 pub(crate) mod bench;
 pub(crate) mod folder;
 pub(crate) mod log;

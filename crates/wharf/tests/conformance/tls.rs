@@ -1,0 +1,3 @@
+//! TLS (rows T-*).
+
+mod handshake;
