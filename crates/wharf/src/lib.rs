@@ -48,6 +48,7 @@
 //! | `udp` | `wharf-udp` | UDP and Unix datagrams, in batches |
 //! | `codec` | `wharf-codec` | frames: codecs as protocols |
 //! | `streams` | `wharf-streams` | a reader and a writer, for async code |
+//! | `tokio` | `wharf-tokio` | protocols on the streams of tokio |
 //! | `tokio-io`, `futures-io` | `wharf-streams` | the reader and the writer with the traits of these worlds |
 //!
 //! # What this is not
@@ -97,3 +98,7 @@ pub use wharf_codec as codec;
 #[cfg(feature = "streams")]
 #[doc(inline)]
 pub use wharf_streams as streams;
+
+#[cfg(feature = "tokio")]
+#[doc(inline)]
+pub use wharf_tokio as tokio;

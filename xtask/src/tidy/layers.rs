@@ -60,6 +60,12 @@ const LAYERS: &[Layer] = &[
         theirs: Theirs::AllBut(&["libc", "mio", "nix", "polling", "rustix", "socket2"]),
     },
     Layer {
+        folder: "crates/tokio",
+        package: "wharf-tokio",
+        ours: &[CORE],
+        theirs: Theirs::Only(&["tokio"]),
+    },
+    Layer {
         folder: "crates/wharf",
         package: "wharf",
         ours: &[
@@ -71,6 +77,7 @@ const LAYERS: &[Layer] = &[
             "wharf-tls",
             "wharf-codec",
             "wharf-streams",
+            "wharf-tokio",
         ],
         theirs: Theirs::Only(&[]),
     },

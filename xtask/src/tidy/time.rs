@@ -6,6 +6,7 @@ use super::tree::Tree;
 /// Where the time may be read, how often, and why there.
 const DOORS: &[(&str, usize, &str)] = &[
     ("crates/reactor/src/clock.rs", 1, "this is the door"),
+    ("crates/tokio/src/host.rs", 1, "there it is tokio's clock, which its tests can stop"),
     ("crates/core/src/memory.rs", 1, "a manual clock needs an `Instant` to begin with"),
 ];
 
