@@ -301,6 +301,43 @@ class BP(asyncio.BufferedProtocol):
         self.env.log("cb", self.name, "resume_writing")
 
 
+class S(asyncio.SubprocessProtocol):
+    """A subprocess protocol that remembers: the order between pipes is the system's, so it is not for the trace."""
+
+    def __init__(self):
+        self.events = []
+        self.out = {1: b"", 2: b""}
+        self.t = None
+        self.exited = self.lost = None
+
+    def connection_made(self, transport):
+        self.t = transport
+        loop = asyncio.get_running_loop()
+        self.exited, self.lost = loop.create_future(), loop.create_future()
+        self.events.append("connection_made")
+
+    def pipe_data_received(self, fd, data):
+        self.out[fd] += data
+        self.events.append(f"pipe_data_received {fd} {show(data)}")
+
+    def pipe_connection_lost(self, fd, exc):
+        self.events.append(f"pipe_connection_lost {fd} {error_name(exc)}")
+
+    def pause_writing(self):
+        self.events.append("pause_writing")
+
+    def resume_writing(self):
+        self.events.append("resume_writing")
+
+    def process_exited(self):
+        self.events.append(f"process_exited rc={self.t.get_returncode()}")
+        self.exited.set_result(None)
+
+    def connection_lost(self, exc):
+        self.events.append(f"connection_lost {error_name(exc)}")
+        self.lost.set_result(None)
+
+
 class LogTap(logging.Handler):
     """Writes the level of each record into the trace of the scenario that runs."""
 

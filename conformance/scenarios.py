@@ -7,13 +7,15 @@ import asyncio
 import errno
 import gc
 import os
+import signal
 import socket
+import subprocess
 import threading
 import time
 import warnings
 from typing import Callable, NamedTuple
 
-from harness import BP, P, error_name
+from harness import BP, P, S, error_name
 
 
 class Scenario(NamedTuple):
@@ -707,6 +709,57 @@ async def s33(env):
     env.eq("a path taken over by another socket survives", os.path.exists(path))
 
 
+# ---- Child processes ----
+
+@scenario("S38", "subprocess: talk to it, let it end")
+async def s38(env):
+    p = S()
+    t, _ = await env.loop.subprocess_exec(lambda: p, "sh", "-c", "read x; echo got $x; echo err >&2; exit 7")
+    env.log("> subprocess_exec returned; heard so far:", p.events)
+    env.eq("returncode", t.get_returncode())
+    env.eq("pid is positive", t.get_pid() > 0)
+    env.eq("pipe transports 0 1 2 3", [t.get_pipe_transport(fd) is not None for fd in (0, 1, 2, 3)])
+    t.get_pipe_transport(0).write(b"hello\n")
+    await p.lost
+    env.eq("callbacks, any order in between", [p.events[0], *sorted(p.events[1:-1]), p.events[-1]])
+    for fd in (1, 2):
+        env.eq(f"order for fd {fd}", [e.split()[0] for e in p.events if e.split()[1:2] == [str(fd)]])
+    env.eq("returncode", t.get_returncode())
+    env.eq("is_closing", t.is_closing())
+    env.attempt("send_signal after the end", t.send_signal, signal.SIGTERM)
+    env.attempt("kill after the end", t.kill)
+    env.attempt("close after the end", t.close)
+
+
+@scenario("S39", "subprocess: signals, close kills, a grandchild keeps stdout open")
+async def s39(env):
+    ends = (
+        ("terminate", lambda t: t.terminate()),
+        ("kill", lambda t: t.kill()),
+        ("send_signal(SIGUSR1)", lambda t: t.send_signal(signal.SIGUSR1)),
+        ("close", lambda t: t.close()),
+    )
+    for name, end in ends:
+        p = S()
+        t, _ = await env.loop.subprocess_exec(lambda: p, "sleep", "1000")
+        end(t)
+        env.log(">", name)
+        await p.lost
+        env.eq("exit", [e for e in p.events if e.startswith("process_exited")])
+        env.eq("last", p.events[-1])
+        t.close()
+    p = S()
+    t, _ = await env.loop.subprocess_exec(lambda: p, "sh", "-c", "exec 3<&0; { read x <&3; } & exit 3")
+    await p.exited
+    env.log("> process_exited while a grandchild holds the pipes, rc", t.get_returncode())
+    await env.tick()
+    env.eq("connection_lost yet", p.lost.done())
+    t.get_pipe_transport(0).write(b"go\n")
+    await p.lost
+    env.log("> connection_lost after the grandchild let go")
+    t.close()
+
+
 # ---- The loop ----
 
 @scenario("L01", "call_soon is a queue; new work waits for the next turn; stop finishes the turn")
@@ -996,6 +1049,62 @@ async def q16(env):
     await env.attempt_async("a second transport on the same socket", second)
     t.close()
     await env.tick()
+
+
+@scenario("Q17", "subprocess redirections")
+async def q17(env):
+    loop = env.loop
+    p = S()
+    t, _ = await loop.subprocess_exec(lambda: p, "sh", "-c", "echo out; echo err >&2", stdin=subprocess.DEVNULL,
+                                      stderr=subprocess.STDOUT)
+    env.eq("pipe transports", [t.get_pipe_transport(fd) is not None for fd in (0, 1, 2)])
+    await p.lost
+    env.eq("merged", p.out)
+    t.close()
+    p = S()
+    t, _ = await loop.subprocess_shell(lambda: p, "exit 5", stdin=None, stdout=None, stderr=None)
+    await p.lost
+    env.eq("no pipes, events", p.events)
+    t.close()
+    p = S()
+    await env.attempt_async("missing program", loop.subprocess_exec(lambda: p, "no-such-program-here"))
+    env.eq("protocol heard", p.events)
+    await env.attempt_async("shell=True given to exec", loop.subprocess_exec(S, "true", shell=True))
+    await env.attempt_async("bufsize=4096", loop.subprocess_exec(S, "true", bufsize=4096))
+    await env.attempt_async("cmd not a string", loop.subprocess_shell(S, ["true"]))
+    p = S()
+    t, _ = await loop.subprocess_exec(lambda: p, "cat")
+    t.get_pipe_transport(0).write(b"abc")
+    t.get_pipe_transport(0).close()
+    env.log("> close stdin of cat")
+    await p.lost
+    env.eq("stdout", p.out[1])
+    env.eq("lost fds", sorted(e for e in p.events if "pipe_connection_lost" in e))
+    t.close()
+    p = S()
+    t, _ = await loop.subprocess_exec(lambda: p, "sleep", "1000", stdin=subprocess.DEVNULL)
+    t.get_pipe_transport(1).close()
+    env.log("> close our end of stdout only")
+    await env.tick()
+    env.eq("events", p.events)
+    t.kill()
+    await p.lost
+    env.eq("extra subprocess", "present" if t.get_extra_info("subprocess") is not None else "None")
+    t.close()
+
+
+@scenario("Q18", "huge stdin to a process that exits without reading")
+async def q18(env):
+    p = S()
+    t, _ = await env.loop.subprocess_exec(lambda: p, "sh", "-c", "read x; exit 0", stdout=subprocess.DEVNULL,
+                                          stderr=subprocess.DEVNULL)
+    t.get_pipe_transport(0).write(b"\n" + b"x" * (1 << 20))
+    env.log("> write 1 MiB to stdin")
+    env.eq("paused", "pause_writing" in p.events)
+    await p.lost
+    env.eq("stdin lost with", [e for e in p.events if e.startswith("pipe_connection_lost 0")])
+    env.eq("last", p.events[-1])
+    t.close()
 
 
 @scenario("Q20", "a transport that is dropped without being closed")

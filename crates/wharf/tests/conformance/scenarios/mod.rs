@@ -24,5 +24,6 @@ mod flow;
 mod life;
 mod loop_;
 mod probes;
+mod processes;
 mod servers;
 mod switching;

@@ -3,6 +3,7 @@
 use std::io;
 
 use nix::errno::Errno;
+use wharf::subprocess::StartError;
 use wharf::tcp::ConnectError;
 use wharf::{Fault, LimitsError, LoopClosed, Lost};
 
@@ -32,8 +33,18 @@ impl Python for Vec<u8> {
 /// A list of strings, each in quotes.
 impl Python for Vec<String> {
     fn python(&self) -> String {
-        let quoted = self.iter().map(|text| format!("'{text}'"));
+        let quoted = self.iter().map(|text| {
+            let text = text.replace('\\', r"\\");
+            if text.contains('\'') { format!("\"{text}\"") } else { format!("'{text}'") }
+        });
         format!("[{}]", quoted.collect::<Self>().join(", "))
+    }
+}
+
+impl Python for Vec<bool> {
+    fn python(&self) -> String {
+        let values: Vec<String> = self.iter().map(Python::python).collect();
+        format!("[{}]", values.join(", "))
     }
 }
 
@@ -130,12 +141,15 @@ pub(super) fn classified(error: &io::Error) -> &'static str {
     match (errno(error), error.kind()) {
         (Some(errno), _) => class(errno),
         (None, io::ErrorKind::InvalidInput) => "ValueError",
+        (None, io::ErrorKind::NotFound) => "ProcessLookupError",
         (None, _) => "RuntimeError",
     }
 }
 
 /// The system's number of an error, also where a text has taken its place.
 pub(super) fn errno(error: &io::Error) -> Option<Errno> {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<StartError>());
+    let error = inner.map_or(error, |start| &start.error);
     let number = error.raw_os_error().map(Errno::from_raw);
     number.or_else(|| match error.kind() {
         // It names the address, and so has lost its number.
