@@ -48,5 +48,6 @@ mod tests {
             assert_eq!(found("examples/src/bin/chat.rs", &text), 0, "{read}");
         }
         assert_eq!(found("crates/core/src/schedule.rs", "fn at(&self, when: Instant);"), 0);
+        assert_eq!(found("crates/core/src/a.rs", "fn received(&self) -> SystemTime;"), 0);
     }
 }

@@ -14,13 +14,15 @@
 //! The system can move a train as one message, so trains are what an [`Inbox`] and an [`Outbox`] consist of; a single
 //! datagram is a train of one.
 
+mod batch;
 pub mod driver;
 mod inbox;
 mod outbox;
 mod shared;
 mod state;
 
-pub use inbox::{Arrival, Batch, Datagram, Datagrams, Ecn, Inbox, Train, Trains};
+pub use batch::{Batch, Datagram, Datagrams, Train, Trains};
+pub use inbox::{Arrival, Ecn, Inbox};
 pub use outbox::{MAX_TRAIN_BYTES, MAX_TRAIN_DATAGRAMS, Outbox, Outgoing, Packed, Peer};
 pub use shared::{EndpointProtocol, IntoDatagramProtocol};
 pub use state::{DatagramState, Notice, Phase, QueueLimits};

@@ -6,13 +6,11 @@
 //! allocated for a datagram once the arena has grown.
 
 use std::collections::VecDeque;
-use std::ffi::OsStr;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
-use super::inbox::{Datagram, Ecn, Train};
+use super::batch::{Datagram, Train};
+use super::inbox::Ecn;
 use crate::address::{Address, UnixAddress};
 
 /// How many datagrams make one train at most: what Linux takes as one segmented send.
@@ -110,8 +108,8 @@ impl<'a> Outgoing<'a> {
 pub enum Peer<'a> {
     /// An IP address and port.
     Ip(SocketAddr),
-    /// A Unix socket with a path.
-    Path(&'a Path),
+    /// A Unix socket with a path, as the system writes it.
+    Path(&'a [u8]),
     /// A Unix socket with a name in Linux's abstract namespace, without the leading zero byte.
     Abstract(&'a [u8]),
 }
@@ -260,7 +258,7 @@ impl Outbox {
             (Target::Connected, None) => true,
             (Target::Ip(target), Some(Address::Ip(to))) => target == to,
             (Target::Path(name), Some(Address::Unix(UnixAddress::Path(path)))) => {
-                self.slice(name) == path.as_os_str().as_bytes()
+                self.slice(name) == path.as_os_str().as_encoded_bytes()
             }
             (Target::Abstract(name), Some(Address::Unix(UnixAddress::Abstract(other)))) => {
                 self.slice(name) == &**other
@@ -279,7 +277,7 @@ impl Outbox {
             None | Some(Address::Unix(UnixAddress::Unnamed)) => Target::Connected,
             Some(Address::Ip(to)) => Target::Ip(*to),
             Some(Address::Unix(UnixAddress::Path(path))) => {
-                Target::Path(self.write_name(path.as_os_str().as_bytes()))
+                Target::Path(self.write_name(path.as_os_str().as_encoded_bytes()))
             }
             Some(Address::Unix(UnixAddress::Abstract(name))) => {
                 Target::Abstract(self.write_name(name))
@@ -305,9 +303,7 @@ impl Outbox {
             to: match &entry.target {
                 Target::Connected => None,
                 Target::Ip(to) => Some(Peer::Ip(*to)),
-                Target::Path(name) => {
-                    Some(Peer::Path(Path::new(OsStr::from_bytes(self.slice(name)))))
-                }
+                Target::Path(name) => Some(Peer::Path(self.slice(name))),
                 Target::Abstract(name) => Some(Peer::Abstract(self.slice(name))),
             },
             local: entry.local,
@@ -453,7 +449,7 @@ mod tests {
         }
         let peers = |outbox: &Outbox| outbox.trains().map(|one| format!("{:?}", one.to)).collect();
         let all: Vec<String> = peers(&outbox);
-        let path = format!("{:?}", Some(Peer::Path(Path::new("/run/a"))));
+        let path = format!("{:?}", Some(Peer::Path(b"/run/a")));
         assert_eq!(all, [path.clone(), format!("{:?}", Some(Peer::Abstract(b"b"))), path.clone()]);
         outbox.advance(1);
         assert_eq!(shape(&outbox)[0], (3, 3));

@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::rc::Rc;
 
-use super::inbox::Batch;
+use super::batch::Batch;
 use crate::handle::DatagramTransportRef;
 use crate::lost::Lost;
 use crate::protocol::DatagramProtocol;

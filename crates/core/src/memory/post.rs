@@ -461,7 +461,8 @@ impl Stage {
         let wire = DatagramWire { mine, endpoint: endpoint.clone() };
         let options = options(&wire.address());
         if matches!(options.target, Target::Connected(_)) {
-            endpoint.desk(|desk| desk.peer = Some(wire.address()));
+            let peer = wire.address();
+            endpoint.desk(|desk| desk.peer = Some(peer));
         }
         let (transport, shared) = self.enter_datagrams(protocol, endpoint, options);
         (transport, shared, wire)

@@ -18,6 +18,7 @@ mod watermarks;
 mod writing;
 
 mod connecting;
+mod datagrams;
 mod event_loop;
 mod scenarios;
 mod sendfile;

@@ -8,7 +8,8 @@ use std::rc::Rc;
 use super::DatagramDriver;
 use super::contract::DatagramIo;
 use crate::address::Address;
-use crate::datagram::inbox::{Batch, Inbox, Position, Progress};
+use crate::datagram::batch::{Batch, Progress};
+use crate::datagram::inbox::{Inbox, Position};
 use crate::datagram::shared::EndpointProtocol;
 use crate::driver::{Host, Traffic};
 
