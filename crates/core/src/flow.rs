@@ -77,6 +77,12 @@ impl Limits {
         Self::marks(low.saturating_mul(4), low)
     }
 
+    /// Both marks at once: paused above, resumed at or below.
+    #[must_use]
+    pub const fn flat(mark: usize) -> Self {
+        Self::marks(mark, mark)
+    }
+
     /// The same marks with another ceiling; it is never below the high mark.
     #[must_use]
     pub const fn max(self, max: usize) -> Self {
@@ -226,6 +232,7 @@ mod tests {
         assert_eq!(marks(Limits::high(100)), (25, 100));
         assert_eq!(marks(Limits::high(0)), (0, 0));
         assert_eq!(marks(Limits::low(10)), (10, 40));
+        assert_eq!(marks(Limits::flat(10)), (10, 10));
         assert_eq!(Limits::new(8, 8).map(marks), Ok((8, 8)));
         assert_eq!(Limits::new(1, 2), Err(LimitsError { high: 1, low: 2 }));
     }

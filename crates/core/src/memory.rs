@@ -50,6 +50,9 @@ use crate::schedule::{Clock, Scheduler, Settle, Timer};
 use crate::shared::IntoProtocol;
 use crate::transport::TransportId;
 
+/// How often a turn settles what settling enlists.
+const SETTLE_ROUNDS: usize = 16;
+
 /// A stage that is still busy after this many turns is taken to be caught in a circle.
 const TURNS: usize = 100_000;
 
@@ -379,12 +382,18 @@ impl StageRef {
         }
     }
 
-    /// Settles what was enlisted; what that enlists in its turn waits for the next.
+    /// Settles what was enlisted, and what that enlists in its turn, as layers do; a circle waits for the next turn.
     fn settle(&self) -> bool {
-        let items = self.0.enlisted.take();
-        let any = !items.is_empty();
-        for item in items {
-            item.settle();
+        let mut any = false;
+        for _ in 0..SETTLE_ROUNDS {
+            let items = self.0.enlisted.take();
+            if items.is_empty() {
+                break;
+            }
+            any = true;
+            for item in items {
+                item.settle();
+            }
         }
         any
     }

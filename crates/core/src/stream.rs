@@ -444,6 +444,13 @@ impl StreamState {
         self.note_drained();
     }
 
+    /// For layers: the transport below took `count` queued bytes, and now holds `below` that the system has not taken.
+    #[inline]
+    pub fn handed_down(&mut self, count: usize, below: usize, limits: &Limits) {
+        self.below = below;
+        self.sent(count, limits);
+    }
+
     /// For layers: the transport below holds `count` bytes that the system has not taken.
     #[inline]
     pub fn set_below(&mut self, count: usize, limits: &Limits) {

@@ -54,6 +54,9 @@ pub(crate) trait Engine {
     /// Whether the handshake is under way.
     fn is_handshaking(&self) -> bool;
 
+    /// Whether the peer has said goodbye, perhaps behind plaintext that is still to be read.
+    fn has_ended(&self) -> bool;
+
     /// Whether each direction has an end of its own: from TLS 1.3 on.
     fn can_half_close(&self) -> bool;
 
@@ -179,6 +182,10 @@ impl Engine for Rustls {
 
     fn is_handshaking(&self) -> bool {
         self.connection.is_handshaking()
+    }
+
+    fn has_ended(&self) -> bool {
+        self.ended
     }
 
     fn can_half_close(&self) -> bool {

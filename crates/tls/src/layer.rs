@@ -10,7 +10,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::{Rc, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use wharf_core::driver::{Readiness, StreamDriver, StreamOptions};
 use wharf_core::extra::WritingPaused;
@@ -28,6 +28,9 @@ use crate::session::Session;
 use crate::side::Side;
 use crate::state::Phase;
 
+/// How often the stream above is told in one go that it may read: once for the bytes, once for the end behind them.
+const ROUNDS: usize = 2;
+
 type Driver = StreamDriver<TlsIo, LayerHost>;
 
 /// Runs once the handshake is over, or has failed.
@@ -44,6 +47,8 @@ pub(crate) struct Layer {
     /// Whether the protocol above knew the transport below before.
     took_over: Cell<bool>,
     outcome: RefCell<Outcome>,
+    /// The transport above, while whoever waits for it waits for a layer that is above it.
+    above: RefCell<Option<TransportRef>>,
     callback: RefCell<Option<Established>>,
     ticket: RefCell<Option<Ticket>>,
     timer: RefCell<Option<Box<dyn Timer>>>,
@@ -76,6 +81,7 @@ impl Layer {
             stream: RefCell::default(),
             took_over: Cell::new(false),
             outcome: RefCell::new(Outcome::Pending(None)),
+            above: RefCell::default(),
             callback: RefCell::default(),
             ticket: RefCell::default(),
             timer: RefCell::default(),
@@ -160,9 +166,15 @@ impl Layer {
                 }
             }
         }
-        let writable = !session.is_full();
-        driver.ready(Readiness { read: true, write: writable });
-        if session.tidy_up() {
+        let mut more = true;
+        for _ in 0..ROUNDS {
+            driver.ready(Readiness { read: true, write: !session.is_full() });
+            more = session.tidy_up();
+            if !more {
+                break;
+            }
+        }
+        if more {
             // The budget of this turn is spent: others first.
             let me = Weak::clone(&self.me);
             session.host().call_soon(Box::new(move || {
@@ -386,7 +398,6 @@ impl shared::Layer for Layer {
     fn pause_writing(&self, _: &TransportRef) {
         if let Some(stream) = self.stream() {
             stream.session.set_full(true);
-            stream.driver.ready(Readiness::default());
         }
     }
 
@@ -403,12 +414,22 @@ impl shared::Layer for Layer {
             self.upper.take();
             return;
         };
+        if stream.session.phase() == Phase::Open {
+            // What has come is delivered, though whoever waits for the transport may not have it yet: the peer's last words
+            // may be among it.
+            stream.session.release();
+            for _ in 0..ROUNDS {
+                stream.driver.ready(Readiness { read: true, write: false });
+                stream.session.tidy_up();
+            }
+        }
         match stream.session.lose() {
             Phase::Handshaking => self.fail_with(Error::lost_below(why), translated(why)),
             phase => {
                 let said_goodbye = matches!(phase, Phase::Farewell | Phase::Leaving);
                 if said_goodbye && (why.is_clean() || stream.session.is_flushed()) {
-                    stream.driver.ready(Readiness::default());
+                    // Everything has gone out, which a paused protocol hears first.
+                    stream.driver.ready(Readiness { read: false, write: true });
                 } else {
                     stream.driver.fail_below(translated(why));
                 }
@@ -423,7 +444,22 @@ impl shared::Layer for Layer {
         _: &TransportRef,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<TransportRef>> {
-        self.poll_outcome(cx).map_err(io::Error::from)
+        let established = match self.poll_outcome(cx) {
+            Poll::Ready(Ok(transport)) => {
+                self.above.replace(Some(transport.clone()));
+                Some(transport)
+            }
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+            Poll::Pending => self.above.borrow().clone(),
+        };
+        let Some(transport) = established else { return Poll::Pending };
+        // What stands above may be a layer, too.
+        let outcome = match transport.protocol() {
+            Some(protocol) => ready!(protocol.poll_established(&transport, cx)),
+            None => Ok(transport),
+        };
+        self.above.take();
+        Poll::Ready(outcome)
     }
 }
 

@@ -47,6 +47,8 @@ struct Parts {
     queued: bool,
     /// The transport below has reached its end.
     ended: bool,
+    /// Whether a read would find nothing before more has come from below.
+    dry: bool,
     /// Our goodbye, and everything before it, has reached the system.
     flushed: bool,
     /// How much the transport below still had when a deadline last looked.
@@ -126,6 +128,7 @@ impl Session {
             held: false,
             queued: false,
             ended: false,
+            dry: false,
             flushed: false,
             unsent: 0,
         };
@@ -215,13 +218,16 @@ impl Session {
         let mut incoming = std::mem::take(&mut self.parts.borrow_mut().incoming);
         incoming.fill(self.host.pool(), read);
         incoming.release(self.host.pool());
-        self.parts.borrow_mut().incoming = incoming;
+        let mut parts = self.parts.borrow_mut();
+        parts.incoming = incoming;
+        parts.dry = false;
     }
 
     /// The transport below has reached its end.
     pub(crate) fn end(&self) {
         let mut parts = self.parts.borrow_mut();
         parts.ended = true;
+        parts.dry = false;
         self.note(&mut parts, Event::PeerDone);
     }
 
@@ -253,9 +259,8 @@ impl Session {
         }
         parts.send(&self.below);
         parts.incoming.release(self.host.pool());
-        let more = parts.reading && !parts.held && !parts.incoming.is_empty();
         self.update_below(parts);
-        more && parts.state.phase() == Phase::Open
+        parts.reading && !parts.held && !parts.dry && parts.state.phase() == Phase::Open
     }
 
     /// Whether more of what was sent has reached the system since this was asked last.
@@ -339,7 +344,19 @@ impl Session {
         if parts.held || parts.state.phase() != Phase::Open {
             return Err(ErrorKind::WouldBlock.into());
         }
-        match parts.open(out) {
+        let opened = parts.open(out);
+        parts.dry = match opened {
+            Ok(Plaintext::Nothing) => true,
+            // A short read has taken everything, and the end is then seen by another one.
+            Ok(Plaintext::Bytes(count)) => {
+                count < out.len()
+                    && parts.incoming.is_empty()
+                    && !parts.ended
+                    && !parts.engine.has_ended()
+            }
+            _ => false,
+        };
+        match opened {
             Ok(Plaintext::Bytes(count)) => Ok(count),
             Ok(Plaintext::Ended) => {
                 self.note(parts, Event::PeerDone);
@@ -402,6 +419,8 @@ impl Session {
         let parts = &mut *parts;
         match parts.state.phase() {
             Phase::Open => {
+                // What the peer does not want to hear any more is no loss, if it is only this.
+                parts.flushed = self.below.write_buffer_len() == 0;
                 parts.engine.close_notify();
                 parts.send(&self.below);
                 // From now on every byte that waits counts: we want to know when the last one is gone.
@@ -454,7 +473,10 @@ impl Session {
 
     pub(crate) fn set_limits(&self, limits: Limits) {
         if matches!(self.phase(), Phase::Handshaking | Phase::Open) {
-            self.below.set_write_buffer_limits(limits);
+            // The transport below counts as part of the stream above: whenever it holds more than that one's low mark, we
+            // want to hear when it no longer does, or a paused protocol would not be resumed.
+            let low = limits.low_mark();
+            self.below.set_write_buffer_limits(Limits::flat(low).max(limits.max_mark()));
         }
     }
 

@@ -150,7 +150,11 @@ impl<I: StreamIo> Inner<I> {
         };
         queue.advance(count);
         self.progress = self.progress.wrapping_add(1);
-        self.state.sent(count, &self.options.limits);
+        if I::LAYERED {
+            self.state.handed_down(count, self.io.unsent_below(), &self.options.limits);
+        } else {
+            self.state.sent(count, &self.options.limits);
+        }
         if count < wanted {
             // A part was taken, so the next call would block: spare it.
             self.state.blocked();

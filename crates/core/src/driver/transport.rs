@@ -65,6 +65,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
                 }
             }
         }
+        inner.note_below();
         if sent < len {
             let queue = inner.queue.get_or_insert_with(|| self.host.take_queue());
             push(queue, sent);
@@ -75,7 +76,6 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
             }
             self.settle_soon();
         } else if I::LAYERED {
-            inner.note_below();
             // The buffer below may be over the mark.
             self.settle_soon();
         }

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use wharf::Limits;
 
-use crate::support::{Bench, Call, Over, Plain, Stubborn, over_each, pattern};
+use crate::support::{Bench, Call, Plain, Stubborn, over_each, pattern};
 
 over_each!(er_01_a_reset_of_an_idle_connection_is_the_end_without_eof);
 fn er_01_a_reset_of_an_idle_connection_is_the_end_without_eof(bench: &mut Bench) {
@@ -62,7 +62,10 @@ fn er_04_the_first_failing_write_is_the_end(bench: &mut Bench) {
     }
 }
 
-over_each!(er_05_a_peer_that_closes_with_our_bytes_unread_resets);
+over_each!(
+    er_05_a_peer_that_closes_with_our_bytes_unread_resets
+    on memory, tcp, unix: "a peer by TLS says goodbye before the reset"
+);
 fn er_05_a_peer_that_closes_with_our_bytes_unread_resets(bench: &mut Bench) {
     let (log, transport, peer) = bench.connect();
     transport.write(b"unread");
@@ -166,5 +169,5 @@ fn er_10_a_hang_up_with_data_is_all_the_data_then_the_end(bench: &mut Bench) {
         assert!(log.data() == pattern(total), "{} of {total} bytes", log.data_len());
         assert_eq!(log.story_without_data(), ["made", "eof", "lost eof"]);
     }
-    assert!(bench.over() != Over::Memory || bench.sources() == 0);
+    assert!(!bench.is_in_memory() || bench.sources() == 0);
 }

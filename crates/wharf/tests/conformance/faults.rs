@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use wharf::{FaultPolicy, Protocol, tcp};
 
-use crate::support::{Bench, Call, Log, Over, Peer, Plain, Seen, over_each, pattern};
+use crate::support::{Bench, Call, Log, Peer, Plain, Seen, over_each, pattern};
 
 over_each!(x_01_a_panic_in_data_received_costs_the_connection);
 fn x_01_a_panic_in_data_received_costs_the_connection(bench: &mut Bench) {
@@ -38,7 +38,7 @@ fn x_02_a_panic_in_connection_made_ends_the_connection_and_fails_the_connect(ben
     let log = bench.log();
     log.on(Call::Made, |_| panic!("on purpose"));
     let (outcome, peer) = bench.try_open(log.plain(), |peer| peer.send(b"x"));
-    if bench.over() != Over::Memory {
+    if !bench.is_in_memory() {
         let error = outcome.expect_err("the caller would hold a dead transport");
         assert_eq!(error.to_string(), "connection_made failed: on purpose");
     }

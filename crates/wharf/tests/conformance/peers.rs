@@ -2,7 +2,7 @@
 
 use wharf::{Flow, Limits, TransportRef};
 
-use crate::support::{Bench, Call, Log, Over, Peer, Seen, over_each, pattern};
+use crate::support::{Bench, Call, Log, Peer, Seen, over_each, pattern};
 
 /// A way into a state of a connection.
 type Reach = fn(&mut Bench, &Log, &TransportRef, &Peer);
@@ -127,7 +127,7 @@ fn w_28_a_peer_that_never_reads_costs_bounded_memory_and_no_turns(bench: &mut Be
     let queued = transport.write_buffer_len();
     assert!(high < queued && queued <= high + CHUNK, "{queued} bytes are queued");
     assert_eq!(bench.stirrings(), 0, "a full connection spins");
-    if bench.over() != Over::Memory {
+    if !bench.is_in_memory() {
         let before = bench.event_loop().statistics();
         for _ in 0..50 {
             bench.turn();

@@ -1,23 +1,27 @@
 //! [`Bench`]: protocols of ours against raw peers, over one kind of transport, turn by turn.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use wharf::guard::FaultReport;
 use wharf::memory::{ManualClock, Stage};
+use wharf::tls::{self, ServerConfig, Tls, rustls};
 use wharf::{
     EventLoop, EventLoopBuilder, FaultPolicy, IntoProtocol, Limits, LoopHandle, Scheduler,
     TransportRef, tcp, unix,
 };
 
+use super::authority::{Authority, BOTH};
 use super::log::Log;
 use super::peer::{Peer, tcp_pair, unix_pair};
+use super::tls_peer::TlsPeer;
 
 /// How long a turn waits for something to do. A test never depends on it: it only spares the processor.
 const PATIENCE: Duration = Duration::from_millis(1);
@@ -60,15 +64,19 @@ pub(crate) enum Over {
     Memory,
     Tcp,
     Unix,
+    /// TLS over memory.
+    Tls,
+    /// TLS over TLS over memory.
+    TlsInTls,
 }
 
 impl Over {
     /// Two connected sockets: the one to be put under a transport, and the peer's.
     pub(crate) fn pair(self) -> (OwnedFd, Peer) {
         match self {
-            Self::Memory => panic!("memory has no sockets"),
             Self::Tcp => tcp_pair(),
             Self::Unix => unix_pair(),
+            _ => panic!("memory has no sockets"),
         }
     }
 
@@ -80,9 +88,9 @@ impl Over {
         factory: impl FnOnce() -> P,
     ) -> io::Result<(TransportRef, P::Shared)> {
         match self {
-            Self::Memory => panic!("memory has no sockets"),
             Self::Tcp => tcp::adopt(handle, ours, factory).await,
             Self::Unix => unix::adopt(handle, ours, factory).await,
+            _ => panic!("memory has no sockets"),
         }
     }
 }
@@ -107,12 +115,77 @@ pub(crate) struct Bench {
     clock: ManualClock,
     logs: RefCell<Vec<Log>>,
     faults: Rc<RefCell<Vec<FaultReport>>>,
+    /// Who trusts whom, where there is TLS.
+    ends: Rc<OnceCell<Ends>>,
+}
+
+/// The two ends of TLS connections, which do not wait for goodbyes, as TCP does not.
+struct Ends {
+    server: ServerConfig,
+    client: Arc<rustls::ClientConfig>,
+}
+
+impl Default for Ends {
+    fn default() -> Self {
+        let authority = Authority::new();
+        Self {
+            server: authority.server().shutdown_timeout(Duration::ZERO),
+            client: Arc::new(authority.rustls_client(BOTH)),
+        }
+    }
+}
+
+impl Ends {
+    fn serve<P: IntoProtocol>(&self, protocol: P) -> Tls<P> {
+        let mut protocol = Some(protocol);
+        tls::server(self.server.clone(), || protocol.take().expect("one connection"))()
+    }
+
+    fn client(&self) -> Arc<rustls::ClientConfig> {
+        Arc::clone(&self.client)
+    }
+}
+
+/// Puts a protocol with TLS below it on the stage, up to its `connection_made`. What the peer does `before` comes with its
+/// last word of the handshake.
+fn open_tls<P: IntoProtocol>(
+    stage: &Stage,
+    protocol: P,
+    configs: &[Arc<rustls::ClientConfig>],
+    before: impl FnOnce(&Peer),
+) -> (io::Result<(TransportRef, P::Shared)>, Peer) {
+    let (below, shared, wire) = stage.wire(protocol);
+    let layer = below.protocol().expect("it has just been put there");
+    let client = TlsPeer::new(wire, configs);
+    let mut nothing = Vec::new();
+    while !client.is_established() {
+        client.flush();
+        stage.turn();
+        client.receive(&mut nothing);
+    }
+    let peer = Peer::tls(client);
+    before(&peer);
+    peer.flush();
+    let mut established: Pin<Box<dyn Future<Output = io::Result<TransportRef>>>> =
+        Box::pin(std::future::poll_fn(move |cx| layer.poll_established(&below, cx)));
+    let mut outcome = poll(&mut established);
+    for _ in 0..TURNS {
+        if outcome.is_ready() {
+            break;
+        }
+        stage.turn();
+        outcome = poll(&mut established);
+    }
+    match outcome {
+        Poll::Ready(outcome) => (outcome.map(|transport| (transport, shared)), peer),
+        Poll::Pending => panic!("the handshake does not end"),
+    }
 }
 
 impl Bench {
     pub(crate) fn new(over: Over) -> Self {
         let (ground, clock) = match over {
-            Over::Memory => {
+            Over::Memory | Over::Tls | Over::TlsInTls => {
                 let stage = Stage::new();
                 let clock = stage.clock().clone();
                 (Ground::Stage(stage), clock)
@@ -123,7 +196,14 @@ impl Bench {
                 (Ground::Loop(Box::new(ev)), clock)
             }
         };
-        Self { over, ground, clock, logs: RefCell::default(), faults: Rc::default() }
+        Self {
+            over,
+            ground,
+            clock,
+            logs: RefCell::default(),
+            faults: Rc::default(),
+            ends: Rc::default(),
+        }
     }
 
     /// Takes the loop down; every protocol has then come to its end and has been let go of.
@@ -136,6 +216,16 @@ impl Bench {
 
     pub(crate) fn over(&self) -> Over {
         self.over
+    }
+
+    /// Whether there is TLS below the protocol.
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self.over, Over::Tls | Over::TlsInTls)
+    }
+
+    /// Whether there is no event loop and no descriptor.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        matches!(self.ground, Ground::Stage(_))
     }
 
     // ---- connections ----
@@ -183,14 +273,36 @@ impl Bench {
         protocol: P,
         before: impl FnOnce(&Peer),
     ) -> (io::Result<(TransportRef, P::Shared)>, Peer) {
+        let ends = Rc::clone(&self.ends);
         match &mut self.ground {
-            Ground::Stage(stage) => {
-                let (transport, shared, wire) = stage.wire(protocol);
-                let peer = Peer::wire(wire);
-                before(&peer);
-                stage.turn();
-                (Ok((transport, shared)), peer)
-            }
+            Ground::Stage(stage) => match self.over {
+                Over::Tls => open_tls(
+                    stage,
+                    ends.get_or_init(Ends::default).serve(protocol),
+                    &[ends.get_or_init(Ends::default).client()],
+                    before,
+                ),
+                Over::TlsInTls => {
+                    let layers = [
+                        ends.get_or_init(Ends::default).client(),
+                        ends.get_or_init(Ends::default).client(),
+                    ];
+                    open_tls(
+                        stage,
+                        ends.get_or_init(Ends::default)
+                            .serve(ends.get_or_init(Ends::default).serve(protocol)),
+                        &layers,
+                        before,
+                    )
+                }
+                _ => {
+                    let (transport, shared, wire) = stage.wire(protocol);
+                    let peer = Peer::wire(wire);
+                    before(&peer);
+                    stage.turn();
+                    (Ok((transport, shared)), peer)
+                }
+            },
             Ground::Loop(ev) => {
                 let (ours, peer) = self.over.pair();
                 before(&peer);

@@ -21,6 +21,7 @@ pub(crate) mod methods;
 pub(crate) mod over;
 pub(crate) mod peer;
 pub(crate) mod stubborn;
+pub(crate) mod tls_peer;
 
 pub(crate) use bench::{Bench, Over, limits, loop_builder, new_loop, pattern, pattern_from, poll};
 pub(crate) use folder::Folder;

@@ -2,12 +2,13 @@
 
 use super::bench::{Bench, Over};
 
-/// Makes the tests `name::memory`, `name::tcp` and `name::unix` of the function `name` over a [`Bench`].
+/// Makes the tests `name::memory`, `name::tcp`, `name::unix`, `name::tls` and `name::tls_in_tls` of the function `name` over
+/// a [`Bench`].
 ///
-/// `over_each!(name on tcp: "why")` restricts it to some of the three and says why.
+/// `over_each!(name on tcp: "why")` restricts it to some of the five and says why.
 macro_rules! over_each {
     ($name:ident) => {
-        over_each!($name on memory, tcp, unix: "every stream behaves so");
+        over_each!($name on memory, tcp, unix, tls, tls_in_tls: "every stream behaves so");
     };
     ($name:ident on $($over:ident),+ : $why:literal) => {
         mod $name {
@@ -32,6 +33,16 @@ pub(crate) fn tcp(test: fn(&mut Bench)) {
 
 pub(crate) fn unix(test: fn(&mut Bench)) {
     run(Over::Unix, test);
+}
+
+/// TLS over memory.
+pub(crate) fn tls(test: fn(&mut Bench)) {
+    run(Over::Tls, test);
+}
+
+/// TLS over TLS over memory.
+pub(crate) fn tls_in_tls(test: fn(&mut Bench)) {
+    run(Over::TlsInTls, test);
 }
 
 /// Runs the test, then takes the bench down and looks for what is left over.

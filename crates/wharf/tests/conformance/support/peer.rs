@@ -13,6 +13,7 @@ use wharf::memory::{Seen, Wire};
 use wharf::reactor::stream::SocketView;
 
 use super::bench::{pattern, pattern_from};
+use super::tls_peer::TlsPeer;
 
 /// How much a socket under test takes before it blocks: fixed, so that tests fill it quickly.
 const SEND_BUFFER: usize = 64 * 1024;
@@ -30,6 +31,7 @@ pub(crate) struct Peer {
 #[derive(Debug)]
 enum End {
     Wire(Wire),
+    Tls(TlsPeer),
     Socket(RawSocket),
 }
 
@@ -45,12 +47,24 @@ impl Peer {
         Self { end: End::Wire(wire), received: RefCell::default() }
     }
 
+    /// A client of TLS on a wire.
+    pub(crate) fn tls(peer: TlsPeer) -> Self {
+        Self { end: End::Tls(peer), received: RefCell::default() }
+    }
+
     /// A raw end of a socket; it is made non-blocking.
     pub(crate) fn socket(fd: impl Into<OwnedFd>) -> Self {
         let socket = Socket::from(fd.into());
         socket.set_nonblocking(true).expect("a socket can be made non-blocking");
         let end = RawSocket { socket: RefCell::new(Some(socket)), seen: Cell::new(Seen::Open) };
         Self { end: End::Socket(end), received: RefCell::default() }
+    }
+
+    /// Sends what TLS has to send.
+    pub(crate) fn flush(&self) {
+        if let End::Tls(peer) = &self.end {
+            peer.flush();
+        }
     }
 
     /// Sends all of `bytes`.
@@ -63,6 +77,10 @@ impl Peer {
         match &self.end {
             End::Wire(wire) => {
                 wire.send(bytes);
+                bytes.len()
+            }
+            End::Tls(peer) => {
+                peer.send(bytes);
                 bytes.len()
             }
             End::Socket(raw) => raw.with(|mut socket| {
@@ -86,6 +104,10 @@ impl Peer {
                 wire.send(&pattern(WIRE_FILL));
                 WIRE_FILL
             }
+            End::Tls(peer) => {
+                peer.send(&pattern(WIRE_FILL));
+                WIRE_FILL
+            }
             End::Socket(_) => {
                 const CHUNK: usize = 64 * 1024;
                 let mut total = 0;
@@ -104,6 +126,7 @@ impl Peer {
     pub(crate) fn shutdown(&self) {
         match &self.end {
             End::Wire(wire) => wire.shutdown(),
+            End::Tls(peer) => peer.say_goodbye(),
             End::Socket(raw) => raw.with(|socket| {
                 socket.shutdown(Shutdown::Write).expect("the peer can end its direction");
             }),
@@ -114,6 +137,10 @@ impl Peer {
     pub(crate) fn close(&self) {
         match &self.end {
             End::Wire(wire) => wire.close(),
+            End::Tls(peer) => {
+                peer.say_goodbye();
+                peer.wire().close();
+            }
             End::Socket(raw) => drop(raw.socket.take()),
         }
     }
@@ -122,6 +149,7 @@ impl Peer {
     pub(crate) fn reset(&self, transport: &TransportRef) {
         match &self.end {
             End::Wire(wire) => wire.reset(),
+            End::Tls(peer) => peer.wire().reset(),
             End::Socket(raw) => {
                 raw.with(|socket| {
                     if socket.local_addr().is_ok_and(|address| address.is_unix()) {
@@ -140,6 +168,10 @@ impl Peer {
         let mut received = self.received.borrow_mut();
         match &self.end {
             End::Wire(wire) => received.extend(wire.take()),
+            End::Tls(peer) => {
+                peer.receive(&mut received);
+                peer.flush();
+            }
             End::Socket(raw) => raw.read(&mut received, usize::MAX),
         }
         received.len()
@@ -148,7 +180,7 @@ impl Peer {
     /// Reads no more than `most` bytes; a wire gives all it has.
     pub(crate) fn read_at_most(&self, most: usize) -> usize {
         match &self.end {
-            End::Wire(_) => self.read(),
+            End::Wire(_) | End::Tls(_) => self.read(),
             End::Socket(raw) => {
                 let mut received = self.received.borrow_mut();
                 raw.read(&mut received, most);
@@ -168,6 +200,7 @@ impl Peer {
         self.read();
         match &self.end {
             End::Wire(wire) => wire.seen(),
+            End::Tls(peer) => peer.seen(),
             End::Socket(raw) => raw.seen.get(),
         }
     }
@@ -176,6 +209,7 @@ impl Peer {
     pub(crate) fn as_wire(&self) -> &Wire {
         match &self.end {
             End::Wire(wire) => wire,
+            End::Tls(peer) => peer.wire(),
             End::Socket(_) => panic!("the peer is a socket"),
         }
     }
@@ -183,7 +217,7 @@ impl Peer {
     /// Looks at the raw socket.
     pub(crate) fn with_socket<R>(&self, look: impl FnOnce(&Socket) -> R) -> R {
         match &self.end {
-            End::Wire(_) => panic!("the peer is a wire"),
+            End::Wire(_) | End::Tls(_) => panic!("the peer is a wire"),
             End::Socket(raw) => raw.with(look),
         }
     }
