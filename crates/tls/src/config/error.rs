@@ -154,3 +154,14 @@ pub enum ConfigError {
     #[error("cannot make the key of session tickets: {0}")]
     Tickets(#[source] rustls::Error),
 }
+
+/// With the kind of what the system said, else `InvalidInput`; for programs that start with `?`.
+impl From<ConfigError> for io::Error {
+    fn from(error: ConfigError) -> Self {
+        let kind = match &error {
+            ConfigError::Read { error, .. } => error.kind(),
+            _ => io::ErrorKind::InvalidInput,
+        };
+        Self::new(kind, error)
+    }
+}

@@ -62,6 +62,8 @@ fn a_missing_file_is_named() {
     let error = refusal(Identity::pem_files(&chain, key));
     assert!(matches!(&error, ConfigError::Read { path, .. } if *path == chain));
     assert!(error.to_string().contains("nowhere.pem"), "{error}");
+    let error = std::io::Error::from(error);
+    assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
 }
 
 #[test]
