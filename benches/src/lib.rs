@@ -11,5 +11,6 @@ pub mod mode;
 pub mod pattern;
 pub mod process;
 pub mod request;
+pub mod secure;
 pub mod serve;
 pub mod spread;

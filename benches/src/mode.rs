@@ -27,10 +27,24 @@ pub enum Mode {
     Source,
     /// The same through the system's own means of gathering: writev, `BufWriter`.
     SourceBuffered,
+    /// Sends back what it receives, over TLS.
+    TlsEcho,
+    /// The same on connections of one message, or that mostly say nothing.
+    TlsChurn,
+    /// Reads and discards, over TLS.
+    TlsSink,
+    /// Writes chunks of 1 KiB as fast as flow control permits, over TLS.
+    TlsSource,
 }
 
 impl Mode {
-    const NAMES: [(Self, &'static str); 10] = [
+    /// Whether it is over TLS.
+    #[must_use]
+    pub fn is_secure(self) -> bool {
+        matches!(self, Self::TlsEcho | Self::TlsChurn | Self::TlsSink | Self::TlsSource)
+    }
+
+    const NAMES: [(Self, &'static str); 14] = [
         (Self::Echo, "echo"),
         (Self::EchoBusy, "echo-busy"),
         (Self::Chatty, "chatty"),
@@ -41,6 +55,10 @@ impl Mode {
         (Self::Sink, "sink"),
         (Self::Source, "source"),
         (Self::SourceBuffered, "source-buffered"),
+        (Self::TlsEcho, "tls-echo"),
+        (Self::TlsChurn, "tls-churn"),
+        (Self::TlsSink, "tls-sink"),
+        (Self::TlsSource, "tls-source"),
     ];
 }
 

@@ -5,6 +5,7 @@ mod churn;
 mod echo;
 mod idle;
 mod ready;
+mod secure;
 
 use std::io;
 use std::time::Duration;
@@ -15,6 +16,7 @@ pub use bulk::{Sink, SlowReader, Source};
 pub use churn::Churn;
 pub use echo::Echo;
 pub use idle::{Idle, Rest};
+pub use secure::{Handshakes, TlsBulk, TlsEcho, tls_idle};
 
 /// How long nothing at all may come from a server before the run is given up.
 const STALLED: Duration = Duration::from_secs(10);

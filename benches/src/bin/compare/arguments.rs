@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 /// How to call it.
-pub(crate) const USAGE: &str = "usage: compare echo|chatty|churn|idle|bulk|wakeup|timers|list \
+pub(crate) const USAGE: &str = "usage: compare echo|chatty|churn|idle|bulk|tls|tls-idle|wakeup|timers|list \
 [--rounds N] [--seconds S] [--connections N,..] [--size BYTES,..] [--depth N,..] [--only SYSTEM,..] [--syscalls] [--instructions]";
 
 /// What to compare.
@@ -18,6 +18,8 @@ pub(crate) enum Bench {
     Churn,
     Idle,
     Bulk,
+    Tls,
+    TlsIdle,
     Wakeup,
     Timers,
 }
@@ -48,6 +50,8 @@ impl Arguments {
             Some("churn") => Bench::Churn,
             Some("idle") => Bench::Idle,
             Some("bulk") => Bench::Bulk,
+            Some("tls") => Bench::Tls,
+            Some("tls-idle") => Bench::TlsIdle,
             Some("wakeup") => Bench::Wakeup,
             Some("timers") => Bench::Timers,
             Some("list") => Bench::List,

@@ -4,7 +4,9 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
-use wharf_benches::load::{Bound, Churn, Echo, Outcome, Probe, Sink, Source};
+use wharf_benches::load::{
+    Bound, Churn, Echo, Handshakes, Outcome, Probe, Sink, Source, TlsBulk, TlsEcho,
+};
 use wharf_benches::request::REQUEST;
 
 use crate::arguments::{Arguments, Bench};
@@ -25,6 +27,9 @@ pub(crate) enum Work {
     Churn(Churn),
     Sink,
     Source,
+    TlsEcho(TlsEcho),
+    Handshakes(Handshakes),
+    TlsBulk(TlsBulk),
 }
 
 impl Work {
@@ -40,16 +45,19 @@ impl Work {
             Self::Churn(load) => load.run(server, warm_up, bound, probe),
             Self::Sink => Sink.run(server, warm_up, bound, probe),
             Self::Source => Source.run(server, warm_up, bound, probe),
+            Self::TlsEcho(load) => load.run(server, warm_up, bound, probe),
+            Self::Handshakes(load) => load.run(server, warm_up, bound, probe),
+            Self::TlsBulk(load) => load.run(server, warm_up, bound, probe),
         }
     }
 
     /// What one operation is called.
     pub(crate) fn unit(&self) -> &'static str {
         match self {
-            Self::Echo(_) => "message",
+            Self::Echo(_) | Self::TlsEcho(_) => "message",
             Self::Chatty(_) => "request",
-            Self::Churn(_) => "connection",
-            Self::Sink | Self::Source => "MiB",
+            Self::Churn(_) | Self::Handshakes(_) => "connection",
+            Self::Sink | Self::Source | Self::TlsBulk(_) => "MiB",
         }
     }
 
@@ -57,22 +65,26 @@ impl Work {
     pub(crate) fn mib(&self) -> Option<f64> {
         match self {
             Self::Echo(load) | Self::Chatty(load) => Some(load.size as f64 / (1024.0 * 1024.0)),
-            Self::Churn(_) | Self::Sink | Self::Source => None,
+            Self::TlsEcho(load) => Some(load.size as f64 / (1024.0 * 1024.0)),
+            _ => None,
         }
     }
 
     /// Whether latencies were recorded.
     pub(crate) fn is_timed(&self) -> bool {
-        !matches!(self, Self::Sink | Self::Source)
+        !matches!(self, Self::Sink | Self::Source | Self::TlsBulk(_))
     }
 
     /// Two fixed amounts of work for counting, the smaller the beginning of the greater.
     pub(crate) fn amounts(&self) -> [u64; 2] {
         match self {
-            Self::Echo(load) if load.size > 4096 => [200, 1200],
-            Self::Echo(_) | Self::Chatty(_) => [2000, 12_000],
+            Self::Echo(Echo { size, .. }) | Self::TlsEcho(TlsEcho { size, .. }) if *size > 4096 => {
+                [200, 1200]
+            }
+            Self::Echo(_) | Self::Chatty(_) | Self::TlsEcho(_) => [2000, 12_000],
             Self::Churn(_) => [500, 2500],
-            Self::Sink | Self::Source => [64, 256],
+            Self::Handshakes(_) => [50, 250],
+            Self::Sink | Self::Source | Self::TlsBulk(_) => [64, 256],
         }
     }
 }
@@ -85,6 +97,17 @@ impl fmt::Display for Work {
             Self::Churn(load) => return write!(f, "churn, {} at a time", load.connections),
             Self::Sink => return write!(f, "bulk into a sink"),
             Self::Source => return write!(f, "bulk out of a source, 1 KiB a write"),
+            Self::TlsEcho(TlsEcho { connections, size }) => {
+                return write!(f, "TLS echo, {connections} x {size} B");
+            }
+            Self::Handshakes(Handshakes { connections, resumed }) => {
+                let kind = if *resumed { "resumed" } else { "full" };
+                return write!(f, "TLS handshakes, {kind}, {connections} at a time");
+            }
+            Self::TlsBulk(TlsBulk::Sink) => return write!(f, "TLS bulk into a sink"),
+            Self::TlsBulk(TlsBulk::Source) => {
+                return write!(f, "TLS bulk out of a source, 1 KiB a write");
+            }
         };
         write!(f, "{name}, {} x {} B, depth {}", load.connections, load.size, load.depth)
     }
@@ -126,8 +149,27 @@ pub(crate) fn of(arguments: &Arguments) -> Vec<Cell> {
                 .collect()
         }
         Bench::Bulk => vec![with(Work::Sink, systems::SINK), with(Work::Source, systems::SOURCE)],
-        Bench::Idle | Bench::Wakeup | Bench::Timers | Bench::List => Vec::new(),
+        Bench::Tls => tls(counted).map(|(work, systems)| with(work, systems)).collect(),
+        Bench::Idle | Bench::TlsIdle | Bench::Wakeup | Bench::Timers | Bench::List => Vec::new(),
     }
+}
+
+/// Everything over TLS but idle connections.
+fn tls(counted: bool) -> impl Iterator<Item = (Work, &'static [System])> {
+    let connections = if counted { 16 } else { 64 };
+    let at_a_time = if counted { 8 } else { 32 };
+    let echo = move |size| Work::TlsEcho(TlsEcho { connections, size });
+    let handshakes =
+        move |resumed| Work::Handshakes(Handshakes { connections: at_a_time, resumed });
+    [
+        (handshakes(false), systems::TLS_CHURN),
+        (handshakes(true), systems::TLS_CHURN),
+        (echo(64), systems::TLS_ECHO),
+        (echo(16_384), systems::TLS_ECHO),
+        (Work::TlsBulk(TlsBulk::Sink), systems::TLS_SINK),
+        (Work::TlsBulk(TlsBulk::Source), systems::TLS_SOURCE),
+    ]
+    .into_iter()
 }
 
 /// The settings (connections, size, depth), or every combination of those given on the command line.

@@ -50,6 +50,7 @@ fn run(arguments: Arguments) -> io::Result<()> {
     println!("{}", machine::header());
     match arguments.bench {
         Bench::Idle => rest::idle(&arguments),
+        Bench::TlsIdle => rest::tls_idle(&arguments),
         Bench::Wakeup => within::wakeup(&arguments),
         Bench::Timers => within::timers(&arguments),
         _ => {
@@ -62,6 +63,9 @@ fn run(arguments: Arguments) -> io::Result<()> {
             }
             if arguments.bench == Bench::Bulk && !arguments.syscalls && !arguments.instructions {
                 rest::slow_reader(&arguments)?;
+            }
+            if arguments.bench == Bench::Tls && !arguments.syscalls && !arguments.instructions {
+                rest::tls_idle(&arguments)?;
             }
             Ok(())
         }

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use wharf_benches::child::Server;
-use wharf_benches::load::{Idle, Rest, SlowReader};
+use wharf_benches::load::{self, Idle, Rest, SlowReader};
 use wharf_benches::spread::{Figure, Spread};
 
 use crate::arguments::Arguments;
@@ -14,16 +14,38 @@ use crate::table::{self, row};
 /// Idle connections, unless the user says how many.
 const CONNECTIONS: usize = 8000;
 
+/// Over TLS each takes both sides a handshake.
+const TLS_CONNECTIONS: usize = 2000;
+
 /// Idle connections: bytes each, wake-ups at rest, and what remains after they have gone.
 pub(crate) fn idle(arguments: &Arguments) -> io::Result<()> {
     let connections = arguments.connections.first().copied().unwrap_or(CONNECTIONS);
     let load = Idle { connections, rest: arguments.time };
-    let systems = systems::present(systems::IDLE, arguments);
+    let name = format!("idle, {connections} connections");
+    at_rest(&name, systems::IDLE, arguments, &|server| load.run(server.address(), server.pid()))
+}
+
+/// The same over TLS.
+pub(crate) fn tls_idle(arguments: &Arguments) -> io::Result<()> {
+    let connections = arguments.connections.first().copied().unwrap_or(TLS_CONNECTIONS);
+    let name = format!("TLS idle, {connections} connections");
+    at_rest(&name, systems::TLS_CHURN, arguments, &|server| {
+        load::tls_idle(connections, arguments.time, server.address(), server.pid())
+    })
+}
+
+fn at_rest(
+    name: &str,
+    systems: &[systems::System],
+    arguments: &Arguments,
+    measure: &dyn Fn(&Server) -> io::Result<Rest>,
+) -> io::Result<()> {
+    let systems = systems::present(systems, arguments);
     let mut results: Vec<Vec<Rest>> = vec![Vec::new(); systems.len()];
     for _ in 0..arguments.rounds {
         for (system, results) in systems.iter().zip(&mut results) {
             let server = Server::start(system.binary, system.mode, &[])?;
-            results.push(load.run(server.address(), server.pid())?);
+            results.push(measure(&server)?);
         }
     }
     let mut rows = vec![row![
@@ -48,13 +70,7 @@ pub(crate) fn idle(arguments: &Arguments) -> io::Result<()> {
         ]);
     }
     let seconds = arguments.time.as_secs_f64();
-    table::print(
-        &format!(
-            "idle, {connections} connections, {seconds} s at rest ({} rounds)",
-            arguments.rounds
-        ),
-        &rows,
-    );
+    table::print(&format!("{name}, {seconds} s at rest ({} rounds)", arguments.rounds), &rows);
     Ok(())
 }
 

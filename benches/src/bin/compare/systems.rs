@@ -65,6 +65,15 @@ pub(crate) const SOURCE: &[System] = &[
     wharf(Mode::Source),
 ];
 
+const fn over_tls(mode: Mode) -> [System; 3] {
+    [epoll("rustls on epoll", mode), tokio("tokio-rustls", mode), wharf(mode)]
+}
+
+pub(crate) const TLS_ECHO: &[System] = &over_tls(Mode::TlsEcho);
+pub(crate) const TLS_CHURN: &[System] = &over_tls(Mode::TlsChurn);
+pub(crate) const TLS_SINK: &[System] = &over_tls(Mode::TlsSink);
+pub(crate) const TLS_SOURCE: &[System] = &over_tls(Mode::TlsSource);
+
 /// Those of `systems` that were built and that the user wants; the limit is always among them.
 pub(crate) fn present(systems: &[System], arguments: &Arguments) -> Vec<System> {
     let wanted = |(at, system): &(usize, &System)| *at == 0 || arguments.wants(system.name);

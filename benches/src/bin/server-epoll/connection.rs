@@ -2,8 +2,10 @@
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use crate::kernel::{self, READ, WRITE};
+use crate::secure::Secure;
 use wharf_benches::mode::Mode;
 use wharf_benches::pattern::{CHUNK, CHUNK_BYTES};
 use wharf_benches::request::Requests;
@@ -25,11 +27,17 @@ pub(crate) struct Connection {
     requests: Requests,
     /// Of a source: how much of the current chunk is sent.
     offset: usize,
+    secure: Option<Box<Secure>>,
 }
 
 impl Connection {
-    pub(crate) fn new(socket: OwnedFd) -> Self {
-        Self { socket, unsent: Vec::new(), requests: Requests::default(), offset: 0 }
+    pub(crate) fn new(
+        socket: OwnedFd,
+        tls: Option<&Arc<rustls::ServerConfig>>,
+    ) -> io::Result<Self> {
+        let secure = tls.map(Secure::new).transpose()?.map(Box::new);
+        let requests = Requests::default();
+        Ok(Self { socket, unsent: Vec::new(), requests, offset: 0, secure })
     }
 
     pub(crate) fn socket(&self) -> BorrowedFd<'_> {
@@ -37,8 +45,9 @@ impl Connection {
     }
 
     pub(crate) fn attend(&mut self, mode: Mode, ready: u32, buffer: &mut [u8]) -> After {
-        let outcome = match mode {
-            Mode::Source | Mode::SourceBuffered if ready & WRITE != 0 && ready & READ == 0 => {
+        let outcome = match (&mut self.secure, mode) {
+            (Some(secure), _) => secure.attend(self.socket.as_fd(), mode, ready, buffer),
+            (_, Mode::Source | Mode::SourceBuffered) if ready & WRITE != 0 && ready & READ == 0 => {
                 self.pour(mode)
             }
             _ if ready & WRITE != 0 && !self.unsent.is_empty() => self.flush(),

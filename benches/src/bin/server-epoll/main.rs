@@ -2,15 +2,18 @@
 
 mod connection;
 mod kernel;
+mod secure;
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
 
 use connection::{After, Connection};
 use kernel::{Epoll, Events, READ, WRITE};
 use wharf_benches::allocations::Counting;
 use wharf_benches::mode::Mode;
+use wharf_benches::secure as settings;
 use wharf_benches::serve::{self, Order};
 
 #[global_allocator]
@@ -35,6 +38,7 @@ struct Server {
     listener: OwnedFd,
     connections: Vec<Option<Connection>>,
     buffer: Vec<u8>,
+    tls: Option<Arc<rustls::ServerConfig>>,
 }
 
 impl Server {
@@ -42,7 +46,9 @@ impl Server {
         let epoll = Epoll::new()?;
         epoll.add(listener.as_fd(), READ)?;
         epoll.add(io::stdin().as_fd(), READ)?;
-        Ok(Self { mode, epoll, listener, connections: Vec::new(), buffer: vec![0; READ_BUFFER] })
+        let tls = if mode.is_secure() { Some(settings::server()?) } else { None };
+        let buffer = vec![0; READ_BUFFER];
+        Ok(Self { mode, epoll, listener, connections: Vec::new(), buffer, tls })
     }
 
     fn serve(&mut self) -> io::Result<()> {
@@ -73,7 +79,7 @@ impl Server {
             if at >= self.connections.len() {
                 self.connections.resize_with(at + 1, || None);
             }
-            self.connections[at] = Some(Connection::new(socket));
+            self.connections[at] = Some(Connection::new(socket, self.tls.as_ref())?);
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! The peer: the same servers on tokio's current-thread runtime, as its user would write them with care.
 
+mod secure;
 mod serve;
 
 use std::future::Future;
@@ -42,6 +43,7 @@ fn main() -> io::Result<()> {
             Mode::Sink => accept(listener, serve::sink).await,
             Mode::Source => accept(listener, serve::source).await,
             Mode::SourceBuffered => accept(listener, serve::source_buffered).await,
+            mode if mode.is_secure() => secure::accept(listener, mode).await,
             mode => Err(io::Error::new(io::ErrorKind::Unsupported, format!("no {mode} on tokio"))),
         }
     })

@@ -7,9 +7,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use protocol::{Chatty, Echo, Sink, Source};
-use wharf::{Address, EventLoop, EventLoopBuilder, Protocol, tcp};
+use wharf::{Address, EventLoop, EventLoopBuilder, IntoProtocol, tcp, tls};
 use wharf_benches::allocations::Counting;
 use wharf_benches::mode::Mode;
+use wharf_benches::secure;
 use wharf_benches::serve::{self, Order};
 
 #[global_allocator]
@@ -30,12 +31,15 @@ fn main() -> io::Result<()> {
         Mode::Chatty => run(plain, Chatty::default),
         Mode::Sink => run(plain, || Sink),
         Mode::Source => run(plain, || Source),
+        Mode::TlsEcho | Mode::TlsChurn => run(plain, tls::server(secure::server()?, || Echo)),
+        Mode::TlsSink => run(plain, tls::server(secure::server()?, || Sink)),
+        Mode::TlsSource => run(plain, tls::server(secure::server()?, || Source)),
         mode => Err(io::Error::new(io::ErrorKind::Unsupported, format!("no {mode} on wharf"))),
     }
 }
 
 /// Serves until standard input closes.
-fn run<P: Protocol>(
+fn run<P: IntoProtocol + 'static>(
     builder: EventLoopBuilder,
     factory: impl FnMut() -> P + 'static,
 ) -> io::Result<()> {
