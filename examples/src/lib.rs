@@ -1,5 +1,8 @@
-//! What transport handles are for, one program each: `chat`, `proxy`, `idle_timeout`.
+//! What transport handles are for, one program each: `chat`, `proxy`, `idle_timeout`, `https_hello`.
 //!
-//! The programs stand in `src/bin` and share nothing; read them from the top.
+//! The programs stand in `src/bin` and share nothing but [`throwaway`]; read them from the top.
 
 #![forbid(unsafe_code)]
+
+#[path = "../../crates/echo-examples/src/throwaway.rs"]
+pub mod throwaway;

@@ -52,5 +52,5 @@ fn programs(project: &Project) -> Result<Vec<String>> {
 
 /// Whether a script says what must be seen of it; the demo has a command of its own and checks itself.
 fn is_played(name: &str) -> bool {
-    name == "demo" || table::EXAMPLES.iter().any(|example| example.program == name)
+    name == "demo" || table::EXAMPLES.iter().any(|example| example.plays(name))
 }

@@ -1,11 +1,12 @@
 //! Echo over every transport of wharf: the small programs in `src/bin`, and what the demo among them consists of.
 //!
-//! The small programs stand alone and share nothing; read them first.
+//! The small programs stand alone and share nothing but [`throwaway`]; read them first.
 //! The demo (`cargo xtask demo`) is [`demo`].
 
 #![forbid(unsafe_code)]
 
 pub mod demo;
+pub mod throwaway;
 
 /// The code of the project's prose, compiled with the doctests.
 #[cfg(doctest)]

@@ -18,6 +18,14 @@ pub(super) struct Example {
     pub(super) prints: &'static [&'static str],
 }
 
+impl Example {
+    /// Whether it is this program's, or runs it beside its own.
+    pub(super) fn plays(&self, name: &str) -> bool {
+        let beside = |act: &Act| matches!(act, Act::Runs(program, ..) if *program == name);
+        self.program == name || self.script.iter().any(beside)
+    }
+}
+
 /// Who we are in one step of a script.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum Peer {
@@ -39,19 +47,29 @@ pub(super) enum Act {
     Ended(Peer),
     /// The program ends, with success, without being told.
     Exits,
+    /// Another program is run against this one and succeeds; it is one of ours, or else an installed one.
+    /// `{address}` in its arguments stands for where the program listens, `{path}` as in [`Example::args`].
+    /// The last is what it prints.
+    Runs(&'static str, &'static [&'static str], &'static str),
 }
 
 pub(super) fn play(example: &Example, programs: &Path, folder: &Path) -> Result {
     let upstream = Door::open()?;
-    let fill = |arg: &&str| {
-        let path = folder.join("socket");
-        arg.replace("{path}", &path.to_string_lossy()).replace("{upstream}", &upstream.address())
-    };
+    let path = folder.join("socket").to_string_lossy().into_owned();
+    let fill = |arg: &&str| arg.replace("{path}", &path).replace("{upstream}", &upstream.address());
     let args: Vec<String> = example.args.iter().map(fill).collect();
     let mut process = Process::start(&programs.join(example.program), &args)?;
     let mut wires = BTreeMap::new();
     for act in example.script {
-        perform(act, &mut process, &upstream, &mut wires).map_err(|error| {
+        let done = match act {
+            Act::Runs(program, args, prints) => process.listening_on().and_then(|address| {
+                let fill = |arg: &&str| fill(arg).replace("{address}", &address);
+                let args: Vec<String> = args.iter().map(fill).collect();
+                run_beside(program, programs, &args, prints)
+            }),
+            act => perform(act, &mut process, &upstream, &mut wires),
+        };
+        done.map_err(|error| {
             format!("{act:?}: {error}\nthe program printed:\n{}", process.printed())
         })?;
     }
@@ -78,6 +96,7 @@ fn perform(
         Act::Finish(peer) => (peer, &Wire::finish),
         Act::Ended(peer) => (peer, &Wire::ended),
         Act::Exits => return process.exits(),
+        Act::Runs(program, ..) => return Err(format!("{program} is run elsewhere").into()),
     };
     let wire = match wires.entry(*peer) {
         Entry::Occupied(entry) => entry.into_mut(),
@@ -87,6 +106,30 @@ fn perform(
         }),
     };
     does(wire)
+}
+
+/// Runs another program to its end.
+fn run_beside(program: &str, programs: &Path, args: &[String], prints: &str) -> Result {
+    let ours = programs.join(program);
+    let path = if ours.exists() { ours } else { program.into() };
+    if path.is_relative() && !is_installed(&path) {
+        println!("notice: {program} is not installed; it is left out");
+        return Ok(());
+    }
+    let mut process = Process::start(&path, args)?;
+    process.exits().map_err(|error| format!("{error}; it printed\n{}", process.printed()))?;
+    let printed = process.end();
+    if printed.contains(prints) {
+        Ok(())
+    } else {
+        Err(format!("`{prints}` is missing in\n{printed}").into())
+    }
+}
+
+/// Whether the system finds it.
+fn is_installed(program: &Path) -> bool {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders).any(|folder| folder.join(program).is_file())
 }
 
 #[cfg(test)]
@@ -113,6 +156,16 @@ mod tests {
     fn output_that_is_missing_or_in_another_order_is_found() {
         assert!(play_shell("echo one", &[Act::Exits], &["two"]).is_err());
         assert!(play_shell("echo one; echo two", &[Act::Exits], &["two", "one"]).is_err());
+    }
+
+    #[test]
+    fn a_program_that_is_run_beside_must_succeed_and_print() {
+        let listens = "echo listening on x; exec sleep 60";
+        let runs =
+            |line, prints| play_shell(listens, Vec::leak(vec![Act::Runs("sh", line, prints)]), &[]);
+        runs(&["-c", "echo to {address}"], "to x").unwrap();
+        assert!(runs(&["-c", "echo to {address}"], "to y").is_err());
+        assert!(runs(&["-c", "echo to {address}; exit 1"], "to x").is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The examples and their scripts: one entry each, to be read as a conversation.
 
-use super::script::Act::{Ended, Exits, Expect, Finish, Send};
+use super::script::Act::{Ended, Exits, Expect, Finish, Runs, Send};
 use super::script::Example;
 use super::script::Peer::{self, Client, Upstream};
 
@@ -65,6 +65,40 @@ pub(super) const EXAMPLES: &[Example] = &[
         args: &[],
         script: &[Exits],
         prints: &["Received: abc\n"],
+    },
+    Example {
+        program: "tls_echo_server",
+        args: &[ANY_PORT, "{path}"],
+        script: &[
+            Runs("tls_echo_client", &["{address}", "{path}"], "Data received: \"Hello World!\""),
+            // Who speaks no TLS is told so by an alert.
+            Send(ONE, "GET / HTTP/1.0\r\n\r\n"),
+            Expect(ONE, "\u{15}\u{3}"),
+        ],
+        prints: &[LISTENS, "Connection by Tls13"],
+    },
+    Example {
+        program: "starttls_echo",
+        args: &[ANY_PORT, "{path}"],
+        script: &[
+            Expect(ONE, "220 wharf ready\r\n"),
+            Send(ONE, "DATA\r\nehlo me\r\nSTART"),
+            Expect(ONE, "530 say STARTTLS first\r\n250-wharf\r\n250 STARTTLS\r\n"),
+            // What follows the word in the clear ends the connection.
+            Send(ONE, "TLS\r\nDATA\r\n"),
+            Ended(ONE),
+        ],
+        prints: &[LISTENS],
+    },
+    Example {
+        program: "https_hello",
+        args: &[ANY_PORT, "{path}"],
+        script: &[Runs(
+            "curl",
+            &["-sS", "--noproxy", "*", "--cacert", "{path}", "https://{address}/"],
+            "hello over TLS; you said GET / HTTP/1.1\n",
+        )],
+        prints: &[LISTENS],
     },
     Example {
         program: "chat",
