@@ -17,8 +17,11 @@ fn a_short_run_echoes_everything_on_every_transport() {
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{stdout}{stderr}");
     assert!(stdout.ends_with("every byte came back as it was sent\n"), "{stdout}");
-    for transport in ["tcp4", "unix", "buffered"] {
-        let row = stdout.lines().rfind(|line| line.starts_with(transport)).unwrap_or_default();
+    for transport in ["tcp4", "unix", "buffered", "tls", "tls-unix", "starttls"] {
+        let row = stdout
+            .lines()
+            .rfind(|line| line.split(' ').next() == Some(transport))
+            .unwrap_or_default();
         let cells: Vec<&str> = row.split_whitespace().take(3).collect();
         assert_eq!(cells, [transport, "4", "80"], "{stdout}");
     }
@@ -42,7 +45,7 @@ fn help_goes_to_standard_output() {
 
 #[test]
 fn a_place_that_cannot_be_had_is_an_error_and_exits_with_1() {
-    let output = demo(&["--idle-server", "unix", "/nowhere/at/all.sock"]);
+    let output = demo(&["--idle-server", "unix", "/nowhere/at/all"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).starts_with("error: "), "{}", text(&output.stderr));
 }

@@ -6,14 +6,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use wharf::{Address, EventLoop, LoopHandle, TransportRef, oneshot};
+use wharf::{EventLoop, LoopHandle, TransportRef, oneshot};
 
 use super::board::Board;
 use super::client::Client;
 use super::histogram::Histogram;
 use super::options::Options;
 use super::pattern::Pattern;
-use super::place;
+use super::place::Target;
 use super::sizes::Sizes;
 use super::{Error, PATIENCE};
 
@@ -46,7 +46,7 @@ enum News {
 /// Drives `to` with the clients that the options ask for, in a thread of its own, and tells `show` how far it is.
 pub(super) fn run(
     options: &Options,
-    to: &Address,
+    to: &Target,
     mut show: impl FnMut(Progress),
 ) -> Result<Voyage, Error> {
     let (sender, news) = channel();
@@ -74,7 +74,7 @@ fn wait(news: &Receiver<News>) -> Result<News, Error> {
 
 type Connection = (TransportRef, Rc<RefCell<Client>>);
 
-fn drive(options: &Options, to: &Address, news: &Sender<News>) -> Result<Voyage, Error> {
+fn drive(options: &Options, to: &Target, news: &Sender<News>) -> Result<Voyage, Error> {
     let mut ev = EventLoop::new()?;
     let handle = ev.handle().clone();
     let (sender, over) = oneshot();
@@ -104,7 +104,7 @@ fn drive(options: &Options, to: &Address, news: &Sender<News>) -> Result<Voyage,
 
 async fn connect(
     options: &Options,
-    to: &Address,
+    to: &Target,
     handle: &LoopHandle,
     board: &Rc<Board>,
     news: &Sender<News>,
@@ -114,7 +114,7 @@ async fn connect(
     for number in 0..options.clients {
         let sizes = Sizes::new(options.seed, number, options.size);
         let client = Client::new(number, handle, board, &pattern, sizes, options.messages);
-        let connection = place::connect(handle, to, client).await;
+        let connection = to.connect(handle, client).await;
         clients
             .push(connection.map_err(|error| format!("client {number} cannot connect: {error}"))?);
         if number % SIGN_OF_LIFE == 0 {

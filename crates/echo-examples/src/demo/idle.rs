@@ -10,7 +10,7 @@ use std::{env, fs};
 use wharf::{Address, EventLoop, LoopHandle, OneshotSender, Protocol, TransportRef, oneshot};
 
 use super::options::IDLE_SERVER;
-use super::place::{self, Kind};
+use super::place::{self, Kind, Target};
 use super::{Error, PATIENCE, server};
 
 /// Connections that are there before the first look, so that what a server sets up once is not counted.
@@ -31,8 +31,8 @@ pub(super) fn measure(kind: Kind, folder: &Path, count: usize) -> Result<Option<
     if count == 0 || anonymous_memory("self").is_none() {
         return Ok(None);
     }
-    let mut server = IdleServer::start(kind, &kind.place(folder))?;
-    let to = server.listening_on()?;
+    let mut server = IdleServer::start(kind, folder)?;
+    let to = Target::new(kind, server.listening_on()?, folder)?;
     let mut ev = EventLoop::new()?;
     let handle = ev.handle().clone();
     let process = server.0.id().to_string();
@@ -56,10 +56,10 @@ pub(super) fn measure(kind: Kind, folder: &Path, count: usize) -> Result<Option<
 }
 
 /// Makes a connection, says a word, and waits until it comes back.
-async fn speak_once(handle: &LoopHandle, to: &Address) -> Result<TransportRef, Error> {
+async fn speak_once(handle: &LoopHandle, to: &Target) -> Result<TransportRef, Error> {
     let (sender, heard) = oneshot();
     let speaker = Speaker { missing: WORD.len(), heard: Some(sender) };
-    let (transport, _): (_, Rc<RefCell<Speaker>>) = place::connect(handle, to, speaker).await?;
+    let (transport, _): (_, Rc<RefCell<Speaker>>) = to.connect(handle, speaker).await?;
     transport.write(WORD);
     match handle.timeout(PATIENCE, heard).await? {
         Some(()) => Ok(transport),
@@ -87,9 +87,9 @@ impl Protocol for Speaker {
 struct IdleServer(Child);
 
 impl IdleServer {
-    fn start(kind: Kind, place: &Address) -> io::Result<Self> {
+    fn start(kind: Kind, folder: &Path) -> io::Result<Self> {
         let mut command = Command::new(env::current_exe()?);
-        command.args([IDLE_SERVER, kind.name(), &place.to_string()]);
+        command.args([IDLE_SERVER, kind.name()]).arg(folder);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map(Self)
     }
 
@@ -115,10 +115,10 @@ impl Drop for IdleServer {
 ///
 /// # Errors
 /// When the address cannot be had.
-pub(super) fn serve(kind: Kind, place: &str) -> Result<(), Error> {
+pub(super) fn serve(kind: Kind, folder: &Path) -> Result<(), Error> {
     let mut ev = EventLoop::new()?;
     let handle = ev.handle().clone();
-    let server = ev.block_on(server::listen(&handle, kind, place::parse(place)?, 1024))?;
+    let server = ev.block_on(server::listen(&handle, kind, kind.place(folder), 1024, folder))?;
     let mut stdout = io::stdout();
     for address in server.addresses() {
         writeln!(stdout, "{address}")?;

@@ -23,10 +23,12 @@ mod pattern;
 mod place;
 mod progress;
 mod run;
+mod secrets;
 mod server;
 mod sizes;
 mod table;
 mod units;
+mod upgrade;
 
 use std::time::Duration;
 

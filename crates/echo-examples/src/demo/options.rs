@@ -1,5 +1,6 @@
 //! The demo's command line, read by hand: a dozen options do not need a library.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::place::Kind;
@@ -18,7 +19,8 @@ A byte that differs, a message that stays away for 10 seconds, and a connection 
   --seconds S         send for S seconds instead of a number of messages
   --size BYTES        the largest message, such as 100, 64K or 1M (64K); the smallest is one byte
   --transport NAME    only this one; may be given again. tcp4, tcp6, unix, abstract (a Unix name without a file, Linux),
-                      buffered (a protocol that owns its buffer, over TCP)
+                      buffered (a protocol that owns its buffer, over TCP), tls (over TCP), tls-unix (over a Unix socket),
+                      starttls (over TCP; each connection begins in the clear)
   --idle N            idle connections whose memory is measured (1000, or what the limit of descriptors allows; 0: none)
   --seed N            of the sizes (1)
   --quick             8 clients, 100 messages, 100 idle connections
@@ -27,7 +29,7 @@ A byte that differs, a message that stays away for 10 seconds, and a connection 
 messages/s and MiB/s count what came back. p50, p99 and p99.9 are round trips, from the first write of a message to its
 last byte. idle is the memory of a connection at rest: by how much the anonymous memory (heap and stacks) of a server
 process of its own grows for one connection that has spoken once; what the kernel holds is not in it (Linux only).
-A buffered protocol's own buffer, 16 KiB here, is in it.
+A buffered protocol's own buffer, 16 KiB here, is in it, and so is the state of TLS.
 
 The exit status is 0 if everything came back, 1 if something did not, 2 if the command line is wrong.
 ";
@@ -68,7 +70,7 @@ pub(super) enum Request {
     Run(Options),
     Help,
     /// Be the server whose memory is measured.
-    IdleServer(Kind, String),
+    IdleServer(Kind, PathBuf),
 }
 
 /// Reads a command line; an error is a sentence.
@@ -99,7 +101,7 @@ pub(super) fn parse(args: impl IntoIterator<Item = String>) -> Result<Request, S
                 options.seconds = Some(Duration::from_secs(seconds));
             }
             "--transport" => kinds.push(kind(&value()?)?),
-            IDLE_SERVER => return Ok(Request::IdleServer(kind(&value()?)?, value()?)),
+            IDLE_SERVER => return Ok(Request::IdleServer(kind(&value()?)?, value()?.into())),
             _ => return Err(format!("no option {name}; --help lists them")),
         }
     }
@@ -181,7 +183,8 @@ mod tests {
             ("here", "no option here; --help lists them"),
             (
                 "--transport udp",
-                "no transport \"udp\"; there are tcp4, tcp6, unix, abstract, buffered",
+                "no transport \"udp\"; there are tcp4, tcp6, unix, abstract, buffered, \
+                 tls, tls-unix, starttls",
             ),
         ] {
             assert_eq!(read(line), Err(message.to_owned()));

@@ -7,9 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::rc::Rc;
 
-use wharf::{Address, LoopHandle, Protocol, TransportRef, UnixAddress, tcp, unix};
+use wharf::tls::{self, ClientConfig, start_tls};
+use wharf::{
+    Address, IntoProtocol, LoopHandle, Protocol, TransportRef, UnixAddress, oneshot, tcp, unix,
+};
 
-use super::PATIENCE;
+use super::upgrade::Asking;
+use super::{PATIENCE, secrets};
 
 /// A transport, by the name that it has on the command line and in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,11 +23,22 @@ pub(super) enum Kind {
     Unix,
     Abstract,
     Buffered,
+    Tls,
+    TlsUnix,
+    StartTls,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Tcp4, Self::Tcp6, Self::Unix, Self::Abstract, Self::Buffered];
+    pub(super) const ALL: [Self; 8] = [
+        Self::Tcp4,
+        Self::Tcp6,
+        Self::Unix,
+        Self::Abstract,
+        Self::Buffered,
+        Self::Tls,
+        Self::TlsUnix,
+        Self::StartTls,
+    ];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -32,11 +47,19 @@ impl Kind {
             Self::Unix => "unix",
             Self::Abstract => "abstract",
             Self::Buffered => "buffered",
+            Self::Tls => "tls",
+            Self::TlsUnix => "tls-unix",
+            Self::StartTls => "starttls",
         }
     }
 
     pub(super) fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Whether it speaks TLS.
+    pub(super) fn is_secure(self) -> bool {
+        matches!(self, Self::Tls | Self::TlsUnix | Self::StartTls)
     }
 
     /// Why this machine cannot do it, if it cannot.
@@ -55,9 +78,11 @@ impl Kind {
     /// Where its server is to listen.
     pub(super) fn place(self, folder: &Path) -> Address {
         match self {
-            Self::Tcp4 | Self::Buffered => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into(),
+            Self::Tcp4 | Self::Buffered | Self::Tls | Self::StartTls => {
+                SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()
+            }
             Self::Tcp6 => SocketAddr::from((Ipv6Addr::LOCALHOST, 0)).into(),
-            Self::Unix => folder.join("echo.sock").into(),
+            Self::Unix | Self::TlsUnix => folder.join("echo.sock").into(),
             Self::Abstract => {
                 UnixAddress::abstract_name(format!("wharf-demo-{}", process::id())).into()
             }
@@ -76,18 +101,61 @@ pub(super) fn parse(text: &str) -> Result<Address, std::net::AddrParseError> {
     text.parse().map(SocketAddr::into)
 }
 
-/// Connects to a server of any kind.
-pub(super) async fn connect<P: Protocol>(
-    handle: &LoopHandle,
-    to: &Address,
-    protocol: P,
-) -> io::Result<(TransportRef, Rc<RefCell<P>>)> {
-    match to {
-        Address::Ip(address) => tcp::connect(handle, *address, || protocol).timeout(PATIENCE).await,
-        Address::Unix(name) => {
-            unix::connect(handle, name.clone(), || protocol).timeout(PATIENCE).await
+/// A server of any kind, as its clients know it.
+#[derive(Clone)]
+pub(super) struct Target {
+    kind: Kind,
+    address: Address,
+    /// Where there is TLS.
+    config: Option<ClientConfig>,
+}
+
+impl Target {
+    /// The server of `kind` at `address`, whose certificates are in `folder`.
+    pub(super) fn new(kind: Kind, address: Address, folder: &Path) -> io::Result<Self> {
+        let config = if kind.is_secure() { Some(secrets::of_client(folder)?) } else { None };
+        Ok(Self { kind, address, config })
+    }
+
+    /// Connects.
+    pub(super) async fn connect<P: Protocol>(
+        &self,
+        handle: &LoopHandle,
+        protocol: P,
+    ) -> io::Result<(TransportRef, Rc<RefCell<P>>)> {
+        match &self.config {
+            None => self.open(handle, || protocol).await,
+            Some(config) if self.kind == Kind::StartTls => {
+                let (sender, agreed) = oneshot();
+                let (plain, _) = self.open(handle, || Asking::new(sender)).await?;
+                match handle.timeout(PATIENCE, agreed).await {
+                    Ok(Some(())) => {}
+                    Ok(None) => return Err(io::ErrorKind::ConnectionAborted.into()),
+                    Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+                }
+                let transport = start_tls(&plain, (config.clone(), secrets::NAME), &[]).await?;
+                let (protocol, _) = transport.set_protocol(protocol, &[]);
+                Ok((transport, protocol))
+            }
+            Some(config) => {
+                let factory = tls::client(config.clone(), secrets::NAME, || protocol);
+                self.open(handle, factory).await
+            }
         }
-        other => Err(io::Error::new(io::ErrorKind::Unsupported, other.to_string())),
+    }
+
+    async fn open<P: IntoProtocol + 'static>(
+        &self,
+        handle: &LoopHandle,
+        factory: impl FnOnce() -> P + 'static,
+    ) -> io::Result<(TransportRef, P::Shared)> {
+        match &self.address {
+            Address::Ip(address) => tcp::connect(handle, *address, factory).timeout(PATIENCE).await,
+            Address::Unix(name) => {
+                unix::connect(handle, name.clone(), factory).timeout(PATIENCE).await
+            }
+            other => Err(io::Error::new(io::ErrorKind::Unsupported, other.to_string())),
+        }
     }
 }
 

@@ -3,23 +3,24 @@
 use std::env;
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 use std::time::Duration;
 
 use super::fleet::{self, Progress};
 use super::options::{self, Options, Request};
-use super::place::Kind;
+use super::place::{Kind, Target};
 use super::progress::Line;
 use super::server::{self, ServerThread};
 use super::table::{self, Row};
-use super::{Error, idle, units};
+use super::{Error, idle, secrets, units};
 
 /// Runs the demo with these arguments.
 pub fn run(args: impl IntoIterator<Item = String>) -> ExitCode {
     let outcome = match options::parse(args) {
         Ok(Request::Help) => say(options::HELP.trim_end()),
-        Ok(Request::IdleServer(kind, place)) => idle::serve(kind, &place),
+        Ok(Request::IdleServer(kind, folder)) => idle::serve(kind, &folder),
         Ok(Request::Run(options)) => everything(&options),
         Err(message) => {
             complain(&message);
@@ -44,6 +45,9 @@ fn everything(options: &Options) -> Result<(), Error> {
         if let Some(why) = kind.missing() {
             say(&format!("{name:<9} skipped: {why}"))?;
             continue;
+        }
+        if kind.is_secure() {
+            secrets::make(&folder.0)?;
         }
         let row = one(*kind, options, &folder.0).map_err(|error| format!("{name}: {error}"))?;
         let elapsed = units::duration(row.voyage.elapsed);
@@ -86,9 +90,10 @@ fn drive(
 ) -> Result<fleet::Voyage, Error> {
     // As many may wait as will come at once.
     let backlog = u16::try_from(options.clients).unwrap_or(u16::MAX);
-    let server = ServerThread::start(kind, kind.place(folder), backlog)?;
-    let voyage = fleet::run(options, &server.address, |progress| line.show(kind.name(), progress))?;
-    server::examine(&server.stop()?, options.clients)?;
+    let server = ServerThread::start(kind, folder, backlog)?;
+    let target = Target::new(kind, server.address.clone(), folder)?;
+    let voyage = fleet::run(options, &target, |progress| line.show(kind.name(), progress))?;
+    server::examine(kind, &server.stop()?, options.clients)?;
     Ok(voyage)
 }
 
@@ -98,7 +103,8 @@ struct Folder(PathBuf);
 impl Folder {
     fn new() -> io::Result<Self> {
         let path = env::temp_dir().join(format!("wharf-demo-{}", process::id()));
-        fs::create_dir(&path)?;
+        // For us alone: there are keys in it.
+        fs::DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Self(path))
     }
 }

@@ -1,15 +1,17 @@
 //! The server's thread: one loop, one echo server.
 
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::{io, thread};
 
 use wharf::{
     Address, Buffered, BufferedProtocol, EventLoop, IntoProtocol, LoopHandle, Lost, Protocol,
-    Remote, Server, Statistics, TransportRef, tcp, unix,
+    Remote, Server, Statistics, TransportRef, tcp, tls, unix,
 };
 
 use super::place::Kind;
-use super::{Error, PATIENCE};
+use super::upgrade::Upgrading;
+use super::{Error, PATIENCE, secrets};
 
 /// Sends back what comes, and reads no faster than the peer does.
 struct Echo;
@@ -52,14 +54,23 @@ impl BufferedProtocol for BufferedEcho {
 /// The buffer of a [`BufferedEcho`]: each connection has one, so it is not as large as the largest message.
 const BUFFER: usize = 16 * 1024;
 
-/// Listens at `place` with the protocol of `kind`. `backlog` clients may come at once.
+/// Listens at `place` with the protocol of `kind`. `backlog` clients may come at once; certificates are in `folder`.
 pub(super) async fn listen(
     handle: &LoopHandle,
     kind: Kind,
     place: Address,
     backlog: u16,
+    folder: &Path,
 ) -> io::Result<Server> {
     match kind {
+        Kind::Tls | Kind::TlsUnix => {
+            let factory = tls::server(secrets::of_server(folder)?, || Echo);
+            listen_with(handle, place, backlog, factory).await
+        }
+        Kind::StartTls => {
+            let config = secrets::of_server(folder)?;
+            listen_with(handle, place, backlog, move || Upgrading::new(config.clone())).await
+        }
         Kind::Buffered => {
             let factory = || Buffered(BufferedEcho(vec![0; BUFFER].into()));
             listen_with(handle, place, backlog, factory).await
@@ -95,10 +106,11 @@ enum News {
 
 impl ServerThread {
     /// Starts it, and waits until it listens.
-    pub(super) fn start(kind: Kind, place: Address, backlog: u16) -> Result<Self, Error> {
+    pub(super) fn start(kind: Kind, folder: &Path, backlog: u16) -> Result<Self, Error> {
         let (sender, news) = channel();
+        let folder = folder.to_owned();
         thread::Builder::new().name("server".into()).spawn(move || {
-            let outcome = serve(kind, place, backlog, &sender);
+            let outcome = serve(kind, folder, backlog, &sender);
             // The main thread may have given up; then nobody is left to tell.
             let _ = sender.send(News::Ended(outcome.map_err(Error::from)));
         })?;
@@ -128,10 +140,10 @@ fn wait(news: &Receiver<News>) -> Result<News, Error> {
     })
 }
 
-fn serve(kind: Kind, place: Address, backlog: u16, news: &Sender<News>) -> io::Result<Statistics> {
+fn serve(kind: Kind, folder: PathBuf, backlog: u16, news: &Sender<News>) -> io::Result<Statistics> {
     let mut ev = EventLoop::new()?;
     let handle = ev.handle().clone();
-    let server = ev.block_on(listen(&handle, kind, place, backlog))?;
+    let server = ev.block_on(listen(&handle, kind, kind.place(&folder), backlog, &folder))?;
     let address = server.addresses().into_iter().next().ok_or(io::ErrorKind::AddrNotAvailable)?;
     if news.send(News::Listening(address, ev.remote())).is_ok() {
         ev.run_forever()?;
@@ -141,8 +153,10 @@ fn serve(kind: Kind, place: Address, backlog: u16, news: &Sender<News>) -> io::R
 }
 
 /// What the server's loop has counted is what it should have: every client came, and ended by itself.
-pub(super) fn examine(statistics: &Statistics, clients: usize) -> Result<(), Error> {
-    let ended_by_peer = statistics.lost[Lost::Eof.index()];
+pub(super) fn examine(kind: Kind, statistics: &Statistics, clients: usize) -> Result<(), Error> {
+    // Over TLS both sides say goodbye, and then the socket is closed by whoever was told last.
+    let cause = if kind.is_secure() { Lost::Closed } else { Lost::Eof };
+    let ended_by_peer = statistics.lost[cause.index()];
     let clients = clients as u64;
     if statistics.accepted == clients && ended_by_peer == clients && statistics.faults == 0 {
         return Ok(());
