@@ -129,6 +129,23 @@ class Env:
         self.later(sock.close)
         return sock
 
+    def datagram_peer(self, family=socket.AF_INET, at=("127.0.0.1", 0)):
+        """A raw datagram socket of its own address."""
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+        sock.bind(at)
+        sock.setblocking(False)
+        self.later(sock.close)
+        return sock
+
+    def datagrams(self, sock):
+        """Everything that waits on a raw datagram socket."""
+        got = []
+        while True:
+            try:
+                got.append(sock.recv(100))
+            except BlockingIOError:
+                return got
+
     def full_listener(self):
         """A listener whose backlog is full: connecting to it neither succeeds nor fails."""
         hole = socket.socket()
@@ -299,6 +316,33 @@ class BP(asyncio.BufferedProtocol):
 
     def resume_writing(self):
         self.env.log("cb", self.name, "resume_writing")
+
+
+class D(asyncio.DatagramProtocol):
+    """A recording datagram protocol; `got` is called with each datagram."""
+
+    def __init__(self, env, name="U", got=None):
+        self.env, self.name, self.got = env, name, got
+
+    def connection_made(self, transport):
+        self.env.log("cb", self.name, "connection_made")
+
+    def datagram_received(self, data, addr):
+        self.env.log("cb", self.name, "datagram_received", show(data), "from", "addr" if addr else repr(addr))
+        if self.got:
+            self.got()
+
+    def error_received(self, exc):
+        self.env.log("cb", self.name, "error_received", error_name(exc))
+
+    def pause_writing(self):
+        self.env.log("cb", self.name, "pause_writing")
+
+    def resume_writing(self):
+        self.env.log("cb", self.name, "resume_writing")
+
+    def connection_lost(self, exc):
+        self.env.log("cb", self.name, "connection_lost", error_name(exc))
 
 
 class S(asyncio.SubprocessProtocol):

@@ -15,7 +15,7 @@ import time
 import warnings
 from typing import Callable, NamedTuple
 
-from harness import BP, P, S, error_name
+from harness import BP, D, P, S, error_name
 
 
 class Scenario(NamedTuple):
@@ -709,6 +709,59 @@ async def s33(env):
     env.eq("a path taken over by another socket survives", os.path.exists(path))
 
 
+# ---- Datagrams ----
+
+@scenario("S34", "UDP: unconnected and connected endpoints")
+async def s34(env):
+    t, _ = await env.loop.create_datagram_endpoint(lambda: D(env, "U"), local_addr=("127.0.0.1", 0))
+    b = env.datagram_peer()
+    for data in b"hello", b"":
+        b.sendto(data, t.get_extra_info("sockname"))
+    env.log("peer> two datagrams, one empty")
+    await env.tick()
+    env.attempt("sendto with an address", t.sendto, b"pong", b.getsockname())
+    env.attempt("sendto empty with an address", t.sendto, b"", b.getsockname())
+    await env.tick()
+    env.log("peer< datagrams", env.datagrams(b))
+    c, _ = await env.loop.create_datagram_endpoint(lambda: D(env, "V"), remote_addr=b.getsockname())
+    env.attempt("connected: sendto plain", c.sendto, b"a")
+    env.attempt("connected: sendto same address", c.sendto, b"b", b.getsockname())
+    env.attempt("connected: sendto other address", c.sendto, b"c", ("127.0.0.1", 9))
+    await env.tick()
+    env.log("peer< datagrams", env.datagrams(b))
+    t.close()
+    c.abort()
+    env.log("> close U, abort V")
+    env.attempt("connected: sendto after abort", c.sendto, b"x")
+    await env.tick()
+
+
+@scenario("S35", "UDP: ICMP refused, oversize, exception in a callback; the endpoint lives on")
+async def s35(env):
+    def boom():
+        raise RuntimeError("boom")
+
+    c, _ = await env.loop.create_datagram_endpoint(lambda: D(env, "V"), remote_addr=("127.0.0.1", env.dead_port()))
+    c.sendto(b"1")
+    env.log("> sendto a closed port")
+    await env.tick()
+    env.attempt("sendto again", c.sendto, b"2")
+    await env.tick()
+    env.eq("is_closing", c.is_closing())
+    c.close()
+    await env.tick()
+    t, _ = await env.loop.create_datagram_endpoint(lambda: D(env, "U", got=boom), local_addr=("127.0.0.1", 0))
+    b = env.datagram_peer()
+    for data in b"a", b"b":
+        b.sendto(data, t.get_extra_info("sockname"))
+        await env.tick()
+    env.eq("is_closing", t.is_closing())
+    env.attempt("sendto 70000 bytes", t.sendto, b"z" * 70000, t.get_extra_info("sockname"))
+    await env.tick()
+    t.close()
+    await env.tick()
+
+
 # ---- Child processes ----
 
 @scenario("S38", "subprocess: talk to it, let it end")
@@ -895,6 +948,34 @@ async def q03(env):
     t.resume_reading()
     env.log("> pause, resume")
     await env.tick()
+    t.close()
+    await env.tick()
+
+
+@scenario("Q05", "datagram flow control: buffered, drained, resumed?")
+async def q05(env):
+    at, to = os.path.join(env.tmp, "a"), os.path.join(env.tmp, "b")
+    b = env.datagram_peer(socket.AF_UNIX, to)
+    a = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    a.bind(at)
+    a.connect(to)
+    a.setblocking(False)
+    t, _ = await env.loop.create_datagram_endpoint(lambda: D(env), sock=a)
+    t.set_write_buffer_limits(high=100, low=20)
+    sent = 0
+    while not any("pause_writing" in line for line in env.trace):
+        before = t.get_write_buffer_size()
+        t.sendto(b"0123456789")
+        sent += 1
+        if before == 0 and t.get_write_buffer_size():
+            env.eq("size counted for one queued 10-byte datagram", t.get_write_buffer_size())
+    got = 0
+    for _ in range(20):
+        got += len(env.datagrams(b))
+        await asyncio.sleep(0.01)
+    env.eq("all delivered", got == sent)
+    env.eq("buffer size is zero when everything is out", t.get_write_buffer_size() == 0)
+    env.eq("resumed", any("resume_writing" in line for line in env.trace))
     t.close()
     await env.tick()
 
@@ -1121,3 +1202,66 @@ async def q20(env):
         await env.tick()
         env.eq("warnings", sorted({x.category.__name__ for x in caught if issubclass(x.category, ResourceWarning)}))
     await env.peer_sees(b)
+
+
+@scenario("Q22", "UDP: sendto with no address on an unconnected endpoint; sendto after close")
+async def q22(env):
+    t, _ = await env.loop.create_datagram_endpoint(lambda: D(env, "U"), local_addr=("127.0.0.1", 0))
+    env.attempt("sendto without an address", t.sendto, b"lost")
+    await env.tick()
+    env.eq("is_closing", t.is_closing())
+    u, _ = await env.loop.create_datagram_endpoint(lambda: D(env, "V"), local_addr=("127.0.0.1", 0))
+    b = env.datagram_peer()
+    u.close()
+    env.log("> close")
+    env.attempt("sendto after close, same turn", u.sendto, b"x", b.getsockname())
+    await env.tick()
+    env.attempt("sendto after connection_lost", u.sendto, b"y", b.getsockname())
+    await env.tick()
+    env.log("peer< datagrams", env.datagrams(b))
+    t.close()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    theirs.setblocking(False)
+    env.later(theirs.close)
+    w, _ = await env.loop.create_datagram_endpoint(lambda: D(env, "W"), sock=ours)
+    env.attempt("sendto on a socketpair end", w.sendto, b"z")
+    await env.tick()
+    env.log("peer< datagrams", env.datagrams(theirs))
+    w.close()
+    await env.tick()
+
+
+@scenario("Q23", "datagrams: close with a queue; pause_reading")
+async def q23(env):
+    at, to = os.path.join(env.tmp, "a"), os.path.join(env.tmp, "b")
+    b = env.datagram_peer(socket.AF_UNIX, to)
+    a = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    a.bind(at)
+    a.connect(to)
+    a.setblocking(False)
+    t, _ = await env.loop.create_datagram_endpoint(lambda: D(env), sock=a)
+    t.pause_reading()
+    env.log("> pause_reading")
+    b.sendto(b"meanwhile", at)
+    await env.tick()
+    env.eq("is_reading", t.is_reading())
+    t.resume_reading()
+    env.log("> resume_reading")
+    await env.tick()
+    sent = 0
+    while not t.get_write_buffer_size():
+        t.sendto(b"filler")
+        sent += 1
+        await asyncio.sleep(0)
+    t.sendto(b"last")
+    t.close()
+    env.log("> close")
+    await env.tick()
+    env.eq("connection_lost yet", any("connection_lost" in line for line in env.trace))
+    got = []
+    for _ in range(20):
+        got += env.datagrams(b)
+        await asyncio.sleep(0.01)
+    env.eq("all delivered", len(got) == sent + 1)
+    env.log("peer< the last", got[-1])
+    await env.tick()

@@ -18,6 +18,7 @@ mod recorder;
 mod scene;
 
 mod connecting;
+mod datagrams;
 mod ending;
 mod errors;
 mod flow;
