@@ -34,7 +34,7 @@ use crate::clock::SystemClock;
 use crate::fault::{FaultPolicy, Faults};
 use crate::handle::{LoopHandle, LoopState};
 use crate::job::{Job, Parcel};
-use crate::poll::{Batch, Poller, Ready};
+use crate::poll::{Batch, Poller};
 use crate::pool::Pool;
 use crate::ready::ReadyQueue;
 use crate::registry::Key;
@@ -70,7 +70,6 @@ const SETTLE_ROUNDS: usize = 16;
 pub struct EventLoop {
     handle: LoopHandle,
     batch: Batch,
-    found: Vec<Ready>,
     incoming: VecDeque<Parcel>,
 }
 
@@ -192,7 +191,6 @@ impl EventLoopBuilder {
         Ok(EventLoop {
             handle: LoopHandle(Rc::new(state)),
             batch: Batch::new(),
-            found: Vec::new(),
             incoming: VecDeque::new(),
         })
     }
@@ -320,9 +318,8 @@ impl EventLoop {
 
         let timeout = self.handle.sleep_time(timeout); // 2
         state.counters.wait_begins();
-        self.found.clear();
-        let waited = state.wait(timeout, &mut self.batch, &mut self.found); // 3
-        state.counters.wait_ends(self.found.len());
+        let waited = state.wait(timeout, &mut self.batch); // 3
+        state.counters.wait_ends();
         state.turn_time.set(None);
         waited?;
 
@@ -333,13 +330,14 @@ impl EventLoop {
         first();
         self.handle.run_jobs(round, &mut self.incoming);
 
-        for ready in self.found.drain(..) {
+        self.batch.each(|ready| {
             // 6
             let source = state.registry.borrow().get(Key::from_usize(ready.key));
             if let Some(source) = source {
+                state.counters.event();
                 source.ready(ready.readiness);
             }
-        }
+        });
 
         self.handle.run_due_timers(); // 7
         self.handle.settle(); // 8
@@ -352,17 +350,12 @@ impl EventLoop {
 
 impl LoopState {
     /// Waits for readiness and for other threads, no longer than `timeout`.
-    fn wait(
-        &self,
-        mut timeout: Option<Duration>,
-        batch: &mut Batch,
-        found: &mut Vec<Ready>,
-    ) -> io::Result<()> {
+    fn wait(&self, mut timeout: Option<Duration>, batch: &mut Batch) -> io::Result<()> {
         let inbox = &self.shared.inbox;
         if timeout != Some(Duration::ZERO) {
             if !self.busy_poll.is_zero() {
                 let limit = timeout.map_or(self.busy_poll, |timeout| timeout.min(self.busy_poll));
-                if self.spin(limit, batch, found)? {
+                if self.spin(limit, batch)? {
                     return Ok(());
                 }
                 timeout = timeout.map(|timeout| timeout - limit);
@@ -371,18 +364,18 @@ impl LoopState {
                 timeout = Some(Duration::ZERO);
             }
         }
-        let waited = self.poller.wait(batch, timeout, found);
+        let waited = self.poller.wait(batch, timeout);
         inbox.awake();
         waited
     }
 
     /// Polls without sleeping until there is something to do, or `limit` has passed; says whether there is.
-    fn spin(&self, limit: Duration, batch: &mut Batch, found: &mut Vec<Ready>) -> io::Result<bool> {
+    fn spin(&self, limit: Duration, batch: &mut Batch) -> io::Result<bool> {
         let start = self.clock.now();
         loop {
-            self.poller.wait(batch, Some(Duration::ZERO), found)?;
+            self.poller.wait(batch, Some(Duration::ZERO))?;
             // The last two are asked for because a poll takes the wake-up, and says nothing of it.
-            if !found.is_empty() || !self.shared.inbox.is_empty() || self.signals.are_pending() {
+            if batch.len() > 0 || !self.shared.inbox.is_empty() || self.signals.are_pending() {
                 return Ok(true);
             }
             if self.clock.now().saturating_duration_since(start) >= limit {
@@ -482,11 +475,15 @@ impl LoopHandle {
         incoming.pop_front().map(Job::from)
     }
 
+    #[inline]
     fn run_due_timers(&self) {
-        let timers = &self.0.timers;
-        if timers.borrow().len() == 0 {
-            return;
+        if self.0.timers.borrow().len() > 0 {
+            self.run_timers();
         }
+    }
+
+    fn run_timers(&self) {
+        let timers = &self.0.timers;
         let now = self.now();
         // One that is set by a timer of this turn waits for the next, however early its deadline.
         let last = timers.borrow().last_sequence();
@@ -501,7 +498,14 @@ impl LoopHandle {
     }
 
     /// Settles everything that was enlisted. What settling enlists is settled too, up to a bound.
+    #[inline]
     fn settle(&self) {
+        if !self.0.enlisted.borrow().is_empty() {
+            self.settle_enlisted();
+        }
+    }
+
+    fn settle_enlisted(&self) {
         for _ in 0..SETTLE_ROUNDS {
             if self.0.enlisted.borrow().is_empty() {
                 return;

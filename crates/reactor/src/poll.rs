@@ -15,8 +15,8 @@ use polling::{Event, Events, PollMode};
 use wharf_core::driver::Readiness;
 use wharf_core::stream::Interest;
 
-/// The key of the wake-up, which no registration has.
-pub(crate) const WAKE: usize = usize::MAX - 1;
+/// The key of the wake-up, which no registration has: its event hits nothing.
+const WAKE: usize = usize::MAX - 1;
 
 /// How many events one wait takes at most; what is left comes with the next.
 const BATCH: usize = 1024;
@@ -52,7 +52,7 @@ impl Waker {
     }
 }
 
-/// The buffer of a wait, kept by the loop.
+/// What a wait found, kept by the loop for the next one.
 pub(crate) struct Batch {
     events: Events,
     #[cfg(target_os = "linux")]
@@ -65,6 +65,29 @@ impl Batch {
             events: Events::new(),
             #[cfg(target_os = "linux")]
             direct: direct::Batch::with_capacity(BATCH),
+        }
+    }
+
+    /// How many events there are. A wake-up may be one of them.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        #[cfg(target_os = "linux")]
+        if !self.direct.is_empty() {
+            return self.direct.len();
+        }
+        self.events.len()
+    }
+
+    /// Hands each event to `take`, in the order of the system.
+    #[inline]
+    pub(crate) fn each(&self, mut take: impl FnMut(Ready)) {
+        #[cfg(target_os = "linux")]
+        for event in &self.direct {
+            take(direct::ready(event));
+        }
+        for event in self.events.iter() {
+            let readiness = Readiness { read: event.readable, write: event.writable };
+            take(Ready { key: event.key, readiness });
         }
     }
 }
@@ -125,24 +148,15 @@ impl Poller {
         self.poller.delete(fd)
     }
 
-    /// Waits until something is ready or `timeout` has passed, rounded up to milliseconds; `found` gets what is ready.
-    pub(crate) fn wait(
-        &self,
-        batch: &mut Batch,
-        timeout: Option<Duration>,
-        found: &mut Vec<Ready>,
-    ) -> io::Result<()> {
+    /// Waits until something is ready or `timeout` has passed, rounded up to milliseconds; `batch` gets what is ready.
+    #[inline]
+    pub(crate) fn wait(&self, batch: &mut Batch, timeout: Option<Duration>) -> io::Result<()> {
         #[cfg(target_os = "linux")]
         if !self.is_portable() {
-            return direct::wait(&self.poller, &mut batch.direct, timeout, found);
+            return direct::wait(&self.poller, &mut batch.direct, timeout);
         }
         batch.events.clear();
-        self.poller.wait(&mut batch.events, timeout.map(whole_millis))?;
-        found.extend(batch.events.iter().map(|event| Ready {
-            key: event.key,
-            readiness: Readiness { read: event.readable, write: event.writable },
-        }));
-        Ok(())
+        self.poller.wait(&mut batch.events, timeout.map(whole_millis)).map(drop)
     }
 }
 
@@ -194,11 +208,9 @@ mod direct {
             // descriptors that are closed.
             unsafe { poller.add_with_mode(&wake.0, event, PollMode::Edge)? };
             wake.wake();
-            let mut found = Vec::new();
             let mut batch = Batch::with_capacity(8);
-            wait(poller, &mut batch, Some(Duration::ZERO), &mut found)?;
-            // A wait leaves the wake-up out of what it found, if it knows it by its key.
-            if batch.len() == 1 && found.is_empty() {
+            wait(poller, &mut batch, Some(Duration::ZERO))?;
+            if matches!(batch[..], [event] if ready(&event).key == WAKE) {
                 return Ok(Some(wake));
             }
             poller.delete(&wake.0)?;
@@ -214,26 +226,24 @@ mod direct {
         poller: &polling::Poller,
         batch: &mut Batch,
         timeout: Option<Duration>,
-        found: &mut Vec<Ready>,
     ) -> io::Result<()> {
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         batch.clear();
         match epoll::wait(poller.as_fd(), spare_capacity(batch), timeout.as_ref()) {
-            Ok(_) => {}
             // A signal has come; its handler has written the wake-up.
-            Err(rustix::io::Errno::INTR) => return Ok(()),
-            Err(error) => return Err(error.into()),
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
         }
-        let own = |event: &&epoll::Event| event.data.u64() != WAKE as u64;
-        found.extend(batch.iter().filter(own).map(|event| {
-            let broken = epoll::EventFlags::HUP | epoll::EventFlags::ERR;
-            let flags = event.flags;
-            let read = flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::PRI | broken);
-            let write = flags.intersects(epoll::EventFlags::OUT | broken);
-            let key = usize::try_from(event.data.u64()).unwrap_or(usize::MAX);
-            Ready { key, readiness: Readiness { read, write } }
-        }));
-        Ok(())
+    }
+
+    #[inline]
+    pub(super) fn ready(event: &epoll::Event) -> Ready {
+        let broken = epoll::EventFlags::HUP | epoll::EventFlags::ERR;
+        let flags = event.flags;
+        let read = flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::PRI | broken);
+        let write = flags.intersects(epoll::EventFlags::OUT | broken);
+        let key = usize::try_from(event.data.u64()).unwrap_or(usize::MAX);
+        Ready { key, readiness: Readiness { read, write } }
     }
 }
 
@@ -249,8 +259,10 @@ mod tests {
             assert_eq!(poller.is_portable(), portable || !cfg!(target_os = "linux"));
             let mut batch = Batch::new();
             let mut wait = |timeout| {
+                poller.wait(&mut batch, timeout).unwrap();
                 let mut found = Vec::new();
-                poller.wait(&mut batch, timeout, &mut found).unwrap();
+                batch.each(|ready| found.push(ready));
+                found.retain(|ready| ready.key != WAKE);
                 found
             };
             test(&poller, &mut wait);

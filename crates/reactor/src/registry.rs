@@ -28,24 +28,29 @@ impl Key {
     }
 }
 
-enum Entry {
-    /// Free; the next free slot follows.
-    Free(Option<u32>),
-    /// Promised to a source that is being made.
-    Reserved,
-    Used(Rc<dyn Source>),
-}
-
+/// A slot is free, promised, or used. A key that leads to it was given with its present generation, so that nobody has
+/// one to a slot that is free.
 struct Slot {
     generation: u32,
-    entry: Entry,
+    /// The free slot that follows, if this one is free.
+    next_free: u32,
+    /// What lives here; nothing yet in a slot that is promised to a source that is being made.
+    source: Option<Rc<dyn Source>>,
 }
 
-#[derive(Default)]
+/// The end of the free list.
+const NONE: u32 = u32::MAX;
+
 pub(crate) struct Registry {
     slots: Vec<Slot>,
-    free: Option<u32>,
+    first_free: u32,
     len: usize,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self { slots: Vec::new(), first_free: NONE, len: 0 }
+    }
 }
 
 impl Registry {
@@ -57,65 +62,50 @@ impl Registry {
     /// Takes a place for a source that is yet to be made.
     pub(crate) fn reserve(&mut self) -> Key {
         self.len += 1;
-        if let Some(index) = self.free {
-            let slot = &mut self.slots[index as usize];
-            let Entry::Free(next) = slot.entry else {
-                unreachable!("the free list leads to free slots")
-            };
-            self.free = next;
-            slot.entry = Entry::Reserved;
+        let index = self.first_free;
+        if let Some(slot) = self.slots.get(index as usize) {
+            self.first_free = slot.next_free;
             return Key { index, generation: slot.generation };
         }
-        let index = u32::try_from(self.slots.len()).expect("there are fewer descriptors than that");
-        self.slots.push(Slot { generation: 0, entry: Entry::Reserved });
+        let index = u32::try_from(self.slots.len()).ok().filter(|index| *index != NONE);
+        let index = index.expect("there are fewer descriptors than that");
+        self.slots.push(Slot { generation: 0, next_free: NONE, source: None });
         Key { index, generation: 0 }
     }
 
     pub(crate) fn fill(&mut self, key: Key, source: Rc<dyn Source>) {
         if let Some(slot) = self.slot(key) {
-            slot.entry = Entry::Used(source);
+            slot.source = Some(source);
         }
     }
 
+    #[inline]
     pub(crate) fn get(&self, key: Key) -> Option<Rc<dyn Source>> {
         let slot = self.slots.get(key.index as usize)?;
-        match &slot.entry {
-            Entry::Used(source) if slot.generation == key.generation => Some(Rc::clone(source)),
-            _ => None,
-        }
+        if slot.generation == key.generation { slot.source.clone() } else { None }
     }
 
     /// Frees the place; gives what was there, to be dropped outside of any borrow.
     pub(crate) fn remove(&mut self, key: Key) -> Option<Rc<dyn Source>> {
-        let free = self.free;
+        let next_free = self.first_free;
         let slot = self.slot(key)?;
         // A generation that wraps meets events of its own former life after four billion reuses of one slot; the last
         // one is left out because the poller reserves the key that is all ones.
         slot.generation = if slot.generation >= u32::MAX - 1 { 0 } else { slot.generation + 1 };
-        let entry = std::mem::replace(&mut slot.entry, Entry::Free(free));
-        self.free = Some(key.index);
+        slot.next_free = next_free;
+        let source = slot.source.take();
+        self.first_free = key.index;
         self.len -= 1;
-        match entry {
-            Entry::Used(source) => Some(source),
-            _ => None,
-        }
+        source
     }
 
     /// Everything that lives here, in the order of the slots.
     pub(crate) fn sources(&self) -> Vec<Rc<dyn Source>> {
-        self.slots
-            .iter()
-            .filter_map(|slot| match &slot.entry {
-                Entry::Used(source) => Some(Rc::clone(source)),
-                _ => None,
-            })
-            .collect()
+        self.slots.iter().filter_map(|slot| slot.source.clone()).collect()
     }
 
     fn slot(&mut self, key: Key) -> Option<&mut Slot> {
-        self.slots.get_mut(key.index as usize).filter(|slot| {
-            slot.generation == key.generation && !matches!(slot.entry, Entry::Free(_))
-        })
+        self.slots.get_mut(key.index as usize).filter(|slot| slot.generation == key.generation)
     }
 }
 

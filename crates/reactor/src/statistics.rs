@@ -159,13 +159,18 @@ impl Counters {
 
     /// A wait is over.
     #[inline]
-    pub(crate) fn wait_ends(&self, events: usize) {
+    pub(crate) fn wait_ends(&self) {
         let now = Ticks::now();
         self.polling.set(self.polling.get() + now.since(self.mark.get()));
         self.mark.set(now);
         self.last.set(now);
         add(&self.turns, 1);
-        add(&self.events, events);
+    }
+
+    /// An event is handed out.
+    #[inline]
+    pub(crate) fn event(&self) {
+        add(&self.events, 1);
     }
 
     /// A callback has returned; gives the fault of the observer that it was reported to, if it was slow and the observer
