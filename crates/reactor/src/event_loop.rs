@@ -482,6 +482,7 @@ impl LoopHandle {
         }
     }
 
+    #[inline(never)]
     fn run_timers(&self) {
         let timers = &self.0.timers;
         let now = self.now();
@@ -505,6 +506,7 @@ impl LoopHandle {
         }
     }
 
+    #[inline(never)]
     fn settle_enlisted(&self) {
         for _ in 0..SETTLE_ROUNDS {
             if self.0.enlisted.borrow().is_empty() {

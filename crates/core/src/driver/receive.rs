@@ -1,5 +1,6 @@
 //! The driver's reading side: from the I/O object to the protocol, a budget at a time (rule T12).
 
+use std::cell::RefMut;
 use std::io;
 use std::rc::Rc;
 
@@ -15,10 +16,18 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     #[inline]
     pub(super) fn receive(self: &Rc<Self>) {
         let mut total = 0;
-        while let Some(protocol) = self.reader(total) {
+        loop {
+            let inner = self.inner.borrow_mut();
+            if !inner.may_receive() || total >= inner.options.read_budget.max(1) {
+                break;
+            }
+            let Some(protocol) = inner.protocol.clone() else { break };
             let (count, filled) = match protocol.reception() {
-                Reception::Plain => self.receive_plain(&protocol),
-                Reception::Buffered => self.receive_buffered(&protocol),
+                Reception::Plain => self.receive_plain(inner, &protocol),
+                Reception::Buffered => {
+                    drop(inner);
+                    self.receive_buffered(&protocol)
+                }
             };
             self.release(protocol);
             if !filled {
@@ -29,16 +38,6 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         if total == 0 {
             self.look_for_error();
         }
-    }
-
-    /// Who is to be given more, after `total` bytes in this turn.
-    #[inline]
-    fn reader(&self, total: usize) -> Option<StreamProtocol> {
-        let inner = self.inner.borrow();
-        if inner.may_receive() && total < inner.options.read_budget.max(1) {
-            return inner.protocol.clone();
-        }
-        None
     }
 
     /// Where nothing is read because the peer's end was kept open, a readable descriptor means an error.
@@ -53,13 +52,15 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     }
 
     #[inline]
-    fn receive_plain(self: &Rc<Self>, protocol: &StreamProtocol) -> (usize, bool) {
+    fn receive_plain(
+        self: &Rc<Self>,
+        mut inner: RefMut<'_, Inner<I>>,
+        protocol: &StreamProtocol,
+    ) -> (usize, bool) {
         let mut buffer = self.host.take_read_buffer();
-        let count = {
-            let mut inner = self.inner.borrow_mut();
-            let outcome = inner.io.read(&mut buffer);
-            self.note_read(&mut inner, outcome)
-        };
+        let outcome = inner.io.read(&mut buffer);
+        let count = self.note_read(&mut inner, outcome);
+        drop(inner);
         if count > 0 {
             // What a fault changes, the state knows.
             let _ = self.call(protocol, "data_received", |transport| {

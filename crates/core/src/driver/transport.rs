@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::StreamDriver;
 use super::contract::{Host, IoAccess, Outflow, StreamIo, Traffic};
-use super::inner::is_transient;
+use super::inner::{Inner, is_transient};
 use crate::buffer::{MAX_SLICES, WriteQueue};
 use crate::extra::{Request, WritingPaused};
 use crate::flow::{Flow, Limits};
@@ -47,39 +47,56 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
             }
             return Flow::Closed;
         }
-        let mut sent = 0;
-        if len >= DIRECT && inner.queue.is_none() && inner.may_send_directly() {
-            match direct(&mut inner.io) {
-                Ok(count) => {
-                    sent = count;
-                    self.host.count(Traffic::Written(count));
-                    if count < len {
-                        inner.state.blocked();
-                    }
-                }
-                Err(error) if is_transient(&error) => inner.state.blocked(),
-                Err(error) => {
-                    inner.state.fail(Lost::Io(error));
-                    self.settle_soon();
-                    return Flow::Closed;
-                }
-            }
-        }
+        let sent = if len < DIRECT { Some(0) } else { self.write_directly(inner, len, direct) };
+        let Some(sent) = sent else { return Flow::Closed };
         inner.note_below();
         if sent < len {
             let queue = inner.queue.get_or_insert_with(|| self.host.take_queue());
             push(queue, sent);
             inner.state.wrote(len - sent, &inner.options.limits);
-            if inner.state.flow() == Flow::Full {
-                // Full of what was gathered, perhaps, and not of what the system would not take.
-                inner.flush_full(&self.host);
-            }
             self.settle_soon();
+            if inner.state.flow() == Flow::Open {
+                return Flow::Open;
+            }
+            // Full of what was gathered, perhaps, and not of what the system would not take.
+            inner.flush_full(&self.host);
         } else if I::LAYERED {
             // The buffer below may be over the mark.
             self.settle_soon();
         }
         inner.state.answer_write()
+    }
+
+    /// Gives a large chunk to the system without queuing it, if nothing is queued before it, and says how much of it was
+    /// taken; `None` when the connection has failed.
+    #[inline(never)]
+    fn write_directly(
+        &self,
+        inner: &mut Inner<I>,
+        len: usize,
+        direct: impl FnOnce(&mut I) -> io::Result<usize>,
+    ) -> Option<usize> {
+        if inner.queue.is_some() || !inner.may_send_directly() {
+            return Some(0);
+        }
+        match direct(&mut inner.io) {
+            Ok(count) => {
+                self.host.count(Traffic::Written(count));
+                if count < len {
+                    inner.state.blocked();
+                }
+                Some(count)
+            }
+            Err(error) if is_transient(&error) => {
+                inner.state.blocked();
+                Some(0)
+            }
+            Err(error) => {
+                inner.state.fail(Lost::Io(error));
+                self.settle_soon();
+                None
+            }
+        }
     }
 }
 
