@@ -101,6 +101,29 @@ pub(super) const EXAMPLES: &[Example] = &[
         prints: &[LISTENS],
     },
     Example {
+        program: "subprocess_date",
+        args: &["sh", "-c", "echo today; exit 3"],
+        script: &[Exits],
+        prints: &["The child has ended: exit status: 3", "Output: today\n"],
+    },
+    Example {
+        program: "cat_echo",
+        args: &[ANY_PORT],
+        script: &[
+            Send(ONE, "one"),
+            Expect(ONE, "one"),
+            Send(ANN, "two"),
+            Expect(ANN, "two"),
+            Send(ONE, "three"),
+            Finish(ONE),
+            Expect(ONE, "three"),
+            Ended(ONE),
+            Finish(ANN),
+            Ended(ANN),
+        ],
+        prints: &[LISTENS, "was served: exit status: 0", "was served: exit status: 0"],
+    },
+    Example {
         program: "chat",
         args: &[ANY_PORT],
         script: &[
@@ -138,6 +161,12 @@ pub(super) const EXAMPLES: &[Example] = &[
             Ended(ONE),
         ],
         prints: &[LISTENS],
+    },
+    Example {
+        program: "supervisor",
+        args: &["test -e {path} && echo at work && exit 0; touch {path}; exit 3"],
+        script: &[Exits],
+        prints: &["started", ": exit status: 3\nagain in 100ms\nstarted", "exit status: 0"],
     },
     Example {
         program: "idle_timeout",
