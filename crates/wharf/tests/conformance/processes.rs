@@ -8,3 +8,4 @@ mod hearing;
 mod running;
 mod starting;
 mod telling;
+mod tracing;
