@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 /// How to call it.
-pub(crate) const USAGE: &str = "usage: compare echo|chatty|churn|idle|bulk|tls|tls-idle|wakeup|timers|list \
+pub(crate) const USAGE: &str = "usage: compare echo|chatty|churn|idle|bulk|tls|tls-idle|wakeup|timers|subprocess|list \
 [--rounds N] [--seconds S] [--connections N,..] [--size BYTES,..] [--depth N,..] [--only SYSTEM,..] [--syscalls] [--instructions]";
 
 /// What to compare.
@@ -22,6 +22,7 @@ pub(crate) enum Bench {
     TlsIdle,
     Wakeup,
     Timers,
+    Subprocess,
 }
 
 /// What to compare, and how thoroughly.
@@ -54,6 +55,7 @@ impl Arguments {
             Some("tls-idle") => Bench::TlsIdle,
             Some("wakeup") => Bench::Wakeup,
             Some("timers") => Bench::Timers,
+            Some("subprocess") => Bench::Subprocess,
             Some("list") => Bench::List,
             _ => return Err(USAGE.into()),
         };

@@ -150,7 +150,12 @@ pub(crate) fn of(arguments: &Arguments) -> Vec<Cell> {
         }
         Bench::Bulk => vec![with(Work::Sink, systems::SINK), with(Work::Source, systems::SOURCE)],
         Bench::Tls => tls(counted).map(|(work, systems)| with(work, systems)).collect(),
-        Bench::Idle | Bench::TlsIdle | Bench::Wakeup | Bench::Timers | Bench::List => Vec::new(),
+        Bench::Idle
+        | Bench::TlsIdle
+        | Bench::Wakeup
+        | Bench::Timers
+        | Bench::Subprocess
+        | Bench::List => Vec::new(),
     }
 }
 

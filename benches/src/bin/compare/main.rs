@@ -44,6 +44,11 @@ fn run(arguments: Arguments) -> io::Result<()> {
         println!("{}", arguments::USAGE);
         return Ok(());
     }
+    if arguments.bench == Bench::Subprocess {
+        // Children run where there is room, as they do for users.
+        println!("{}", machine::header());
+        return within::subprocess(&arguments);
+    }
     affinity::pin(affinity::GENERATOR_CPU).map_err(|error| {
         io::Error::new(error.kind(), format!("two CPUs are needed, one for each side: {error}"))
     })?;

@@ -1,5 +1,6 @@
-//! The comparisons that need no second process: cross-thread messages, timers, deferred calls.
+//! The comparisons that need no server: cross-thread messages, timers, deferred calls, children.
 
+mod children;
 mod deferred;
 mod timers;
 mod wakeup;
@@ -14,6 +15,7 @@ use wharf_benches::spread::{Figure, Spread};
 use crate::arguments::Arguments;
 use crate::bystanders::rounds;
 use crate::table::{self, row};
+use children::Measure;
 
 /// One way of doing the work.
 struct Contender {
@@ -69,6 +71,24 @@ pub(crate) fn timers(arguments: &Arguments) -> io::Result<()> {
     }
     let heading = format!("deferred calls, {} a turn", deferred::BATCH);
     compare(&heading, deferred::CALLS, deferred::contenders(), arguments)
+}
+
+/// Children that are started and waited for, and data through one.
+pub(crate) fn subprocess(arguments: &Arguments) -> io::Result<()> {
+    for megabytes in [0, 500] {
+        // Every page of it is touched, so that a start which copies page tables would show.
+        let resident = vec![1_u8; megabytes * 1024 * 1024];
+        for (measure, what) in [(Measure::Own, "own CPU"), (Measure::Wall, "by the clock")] {
+            let heading = format!("start and wait, {megabytes} MB resident, {what}");
+            compare(&heading, children::CHILDREN, children::starts(measure), arguments)?;
+        }
+        std::hint::black_box(resident);
+    }
+    for (measure, what) in [(Measure::Own, "own CPU"), (Measure::Wall, "by the clock")] {
+        let heading = format!("MiB through cat, {what}");
+        compare(&heading, children::MIB, children::through(measure), arguments)?;
+    }
+    Ok(())
 }
 
 /// Runs the contenders in turn and prints nanoseconds per operation, the ratio inside each round, and allocations.
