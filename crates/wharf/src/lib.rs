@@ -45,6 +45,7 @@
 //! | (always) | `wharf-core` | protocols, transports, state machines, transports in memory |
 //! | `reactor` | `wharf-reactor` | the event loop |
 //! | `tcp` | `wharf-tcp` | TCP and Unix streams |
+//! | `subprocess` | `wharf-subprocess` | child processes and their pipes |
 //! | `udp` | `wharf-udp` | UDP and Unix datagrams, in batches |
 //! | `codec` | `wharf-codec` | frames: codecs as protocols |
 //! | `streams` | `wharf-streams` | a reader and a writer, for async code |
