@@ -49,8 +49,8 @@ struct Parts {
     ended: bool,
     /// Whether a read would find nothing before more has come from below.
     dry: bool,
-    /// Our goodbye, and everything before it, has reached the system.
-    flushed: bool,
+    /// The user has written something that may not have reached the system.
+    dirty: bool,
     /// How much the transport below still had when a deadline last looked.
     unsent: usize,
 }
@@ -103,7 +103,10 @@ impl Parts {
                 Ok(taken) => self.incoming.consume(taken),
                 // What was opened before is good, and the engine says the same once more.
                 Err(_) if count > 0 => break,
-                Err(error) => return Err(error),
+                Err(error) => match self.engine.read(out) {
+                    Plaintext::Bytes(before) => count = before,
+                    _ => return Err(error),
+                },
             }
         }
         Ok(if count > 0 { Plaintext::Bytes(count) } else { Plaintext::Nothing })
@@ -129,7 +132,7 @@ impl Session {
             queued: false,
             ended: false,
             dry: false,
-            flushed: false,
+            dirty: false,
             unsent: 0,
         };
         Rc::new(Self { below, host, layer, patience, parts: RefCell::new(parts) })
@@ -244,9 +247,10 @@ impl Session {
         before
     }
 
-    /// Whether everything that was sent has reached the system.
+    /// Whether everything that the user has written has reached the system. If a peer that is gone refuses only tickets and
+    /// our goodbye, nothing is lost.
     pub(crate) fn is_flushed(&self) -> bool {
-        self.parts.borrow().flushed
+        !self.parts.borrow().dirty
     }
 
     /// After the stream above has had its say: throws away what nobody will read, and keeps the transport below reading
@@ -273,7 +277,7 @@ impl Session {
 
     /// Throws away what comes after our own end, up to the peer's goodbye.
     fn drain(&self, parts: &mut Parts) {
-        parts.flushed |= self.below.write_buffer_len() == 0;
+        parts.dirty &= self.below.write_buffer_len() > 0;
         let mut done = parts.engine.discard();
         while !done && parts.state.phase() == Phase::Farewell && !parts.incoming.is_empty() {
             match parts.engine.feed(parts.incoming.bytes()) {
@@ -398,6 +402,7 @@ impl Session {
                 taken += piece.len();
             }
         }
+        parts.dirty |= taken > 0;
         if taken == 0 { Err(ErrorKind::WouldBlock.into()) } else { Ok(taken) }
     }
 
@@ -419,8 +424,7 @@ impl Session {
         let parts = &mut *parts;
         match parts.state.phase() {
             Phase::Open => {
-                // What the peer does not want to hear any more is no loss, if it is only this.
-                parts.flushed = self.below.write_buffer_len() == 0;
+                parts.dirty &= self.below.write_buffer_len() > 0;
                 parts.engine.close_notify();
                 parts.send(&self.below);
                 // From now on every byte that waits counts: we want to know when the last one is gone.

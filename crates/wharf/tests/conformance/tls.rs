@@ -1,3 +1,5 @@
 //! TLS (rows T-*).
 
+mod closing;
 mod handshake;
+mod rig;

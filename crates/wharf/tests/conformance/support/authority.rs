@@ -34,6 +34,13 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
+    /// A certificate that nobody has issued.
+    pub(crate) fn self_signed(name: &str) -> Self {
+        let params = CertificateParams::new(vec![name.to_owned()]).expect("a good name");
+        let key = KeyPair::generate().expect("a key can be made");
+        Self::of(&params.self_signed(&key).expect("a certificate can be made"), &key)
+    }
+
     fn of(certificate: &rcgen::Certificate, key: &KeyPair) -> Self {
         let key = PrivatePkcs8KeyDer::from(key.serialize_der());
         Self { chain: vec![certificate.der().clone()], key: key.into() }
@@ -51,6 +58,9 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().expect("a key can be made");
+        // Two authorities are not to be mistaken for each other.
+        let name = format!("{:?}", key.public_key_raw());
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
         let certificate = params.self_signed(&key).expect("a certificate can be made");
         Self { certificate: certificate.der().clone(), issuer: Issuer::new(params, key) }
     }

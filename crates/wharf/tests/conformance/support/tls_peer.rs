@@ -1,4 +1,4 @@
-//! [`TlsPeer`]: a TLS client worked by hand on a wire, through one layer of TLS or several.
+//! [`TlsPeer`]: a TLS client or server worked by hand on a wire, through one layer of TLS or several.
 
 use std::cell::RefCell;
 use std::io::{Read, Write};
@@ -7,15 +7,15 @@ use std::sync::Arc;
 use wharf::memory::{Seen, Wire};
 use wharf::tls::rustls;
 
-use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, Connection, ServerConnection};
 
 use super::authority::NAME;
 
-/// The client's end. The first engine is the user's, the last one stands on the wire.
+/// The other end. The first engine is the user's, the last one stands on the wire.
 #[derive(Debug)]
 pub(crate) struct TlsPeer {
-    engines: RefCell<Vec<ClientConnection>>,
+    engines: RefCell<Vec<Connection>>,
     wire: Wire,
 }
 
@@ -27,10 +27,17 @@ impl TlsPeer {
             let mut engine =
                 ClientConnection::new(Arc::clone(config), name).expect("a good client");
             engine.set_buffer_limit(None);
-            engine
+            Connection::from(engine)
         };
         let engines = configs.iter().map(engine).collect();
         Self { engines: RefCell::new(engines), wire }
+    }
+
+    /// A server.
+    pub(crate) fn server(wire: Wire, config: rustls::ServerConfig) -> Self {
+        let mut engine = ServerConnection::new(Arc::new(config)).expect("a good server");
+        engine.set_buffer_limit(None);
+        Self { engines: RefCell::new(vec![engine.into()]), wire }
     }
 
     pub(crate) fn wire(&self) -> &Wire {
@@ -43,7 +50,7 @@ impl TlsPeer {
     }
 
     /// The user's engine, for what only an engine can do.
-    pub(crate) fn with_engine<R>(&self, act: impl FnOnce(&mut ClientConnection) -> R) -> R {
+    pub(crate) fn with_engine<R>(&self, act: impl FnOnce(&mut Connection) -> R) -> R {
         act(&mut self.engines.borrow_mut()[0])
     }
 
@@ -85,6 +92,11 @@ impl TlsPeer {
 
     /// Takes in what has come, without sending anything; plaintext goes to `received`.
     pub(crate) fn receive(&self, received: &mut Vec<u8>) {
+        self.try_receive(received).expect("the records are good");
+    }
+
+    /// The same, for records that may be refused.
+    pub(crate) fn try_receive(&self, received: &mut Vec<u8>) -> Result<(), rustls::Error> {
         let mut bytes = self.wire.take();
         for (place, engine) in self.engines.borrow_mut().iter_mut().enumerate().rev() {
             let mut plaintext = Vec::new();
@@ -93,7 +105,7 @@ impl TlsPeer {
                 if engine.read_tls(&mut rest).is_ok_and(|count| count == 0) {
                     break;
                 }
-                engine.process_new_packets().expect("the records are good");
+                engine.process_new_packets()?;
                 // An end without a goodbye is seen by the wire.
                 let _ = engine.reader().read_to_end(&mut plaintext);
             }
@@ -102,6 +114,20 @@ impl TlsPeer {
             }
             bytes = plaintext;
         }
+        Ok(())
+    }
+
+    /// What has come and was not seen before.
+    pub(crate) fn take(&self) -> Vec<u8> {
+        let mut received = Vec::new();
+        self.receive(&mut received);
+        self.flush();
+        received
+    }
+
+    /// The error that what has come amounts to: an alert, most often.
+    pub(crate) fn error(&self) -> Option<rustls::Error> {
+        self.try_receive(&mut Vec::new()).err()
     }
 
     /// How the user's stream looks after what has been received.
