@@ -404,6 +404,10 @@ impl shared::Layer for Layer {
     fn resume_writing(&self, _: &TransportRef) {
         if let Some(stream) = self.stream() {
             stream.session.set_full(false);
+            if self.took_over.get() {
+                // It may have been paused before TLS came in between, and is resumed before the handshake is over.
+                stream.driver.ready(Readiness { read: false, write: true });
+            }
             self.pump();
         }
     }

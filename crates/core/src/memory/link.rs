@@ -85,6 +85,12 @@ impl Wire {
         self.link.0.borrow().lanes[0].bytes.len()
     }
 
+    /// How many bytes were sent to the protocol and its transport has not read.
+    #[must_use]
+    pub fn unread(&self) -> usize {
+        self.link.0.borrow().lanes[1].bytes.len()
+    }
+
     /// How the stream looks after what [`take`](Self::take) gives.
     #[must_use]
     pub fn seen(&self) -> Seen {
