@@ -16,6 +16,9 @@ mod prose {
 
     #[doc = include_str!("../../../docs/asyncio.md")]
     struct Asyncio;
+
+    #[doc = include_str!("../../../docs/tls.md")]
+    struct Tls;
 }
 
 #[cfg(test)]

@@ -43,8 +43,8 @@ impl ReloadingCertificates {
     /// Reads and checks everything again, and shows it to clients from now on.
     ///
     /// Connections that are open go on with what they have, and sessions that are resumed show no certificate.
-    /// It reads files, which takes a moment: a server that minds calls it in
-    /// `run_in_executor`, others in a timer or on a signal.
+    /// It reads files, which takes a moment: a server that minds calls it in `spawn_blocking`, others in a timer or on a
+    /// signal.
     ///
     /// # Errors
     ///
