@@ -48,7 +48,8 @@ pub(super) enum Act {
     /// The program ends, with success, without being told.
     Exits,
     /// Another program is run against this one and succeeds; it is one of ours, or else an installed one.
-    /// `{address}` in its arguments stands for where the program listens, `{path}` as in [`Example::args`].
+    /// `{address}` in its arguments stands for where the program listens, `{port}` for the port of that, `{path}` as in
+    /// [`Example::args`].
     /// The last is what it prints.
     Runs(&'static str, &'static [&'static str], &'static str),
 }
@@ -63,7 +64,9 @@ pub(super) fn play(example: &Example, programs: &Path, folder: &Path) -> Result 
     for act in example.script {
         let done = match act {
             Act::Runs(program, args, prints) => process.listening_on().and_then(|address| {
-                let fill = |arg: &&str| fill(arg).replace("{address}", &address);
+                let port = address.rsplit(':').next().unwrap_or_default();
+                let fill =
+                    |arg: &&str| fill(arg).replace("{address}", &address).replace("{port}", port);
                 let args: Vec<String> = args.iter().map(fill).collect();
                 run_beside(program, programs, &args, prints)
             }),

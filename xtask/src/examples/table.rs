@@ -67,6 +67,19 @@ pub(super) const EXAMPLES: &[Example] = &[
         prints: &["Received: abc\n"],
     },
     Example {
+        program: "udp_echo_server",
+        args: &[ANY_PORT],
+        script: &[
+            Runs(
+                "udp_echo_client",
+                &["{address}"],
+                "Received: \"Hello World!\"\nConnection closed",
+            ),
+            Runs("udp_echo_client", &["{address}"], "Send: \"Hello World!\""),
+        ],
+        prints: &[LISTENS, "Received \"Hello World!\" from 127.0.0.1:"],
+    },
+    Example {
         program: "tls_echo_server",
         args: &[ANY_PORT, "{path}"],
         script: &[
@@ -167,6 +180,15 @@ pub(super) const EXAMPLES: &[Example] = &[
         args: &["test -e {path} && echo at work && exit 0; touch {path}; exit 3"],
         script: &[Exits],
         prints: &["started", ": exit status: 3\nagain in 100ms\nstarted", "exit status: 0"],
+    },
+    Example {
+        program: "dns",
+        args: &[ANY_PORT],
+        script: &[
+            Runs("dig", &["@127.0.0.1", "-p", "{port}", "+short", "one.wharf.test"], "192.0.2.1\n"),
+            Runs("dig", &["@127.0.0.1", "-p", "{port}", "three.wharf.test"], "status: NXDOMAIN"),
+        ],
+        prints: &[LISTENS],
     },
     Example {
         program: "idle_timeout",
