@@ -1,12 +1,13 @@
 //! The clients' thread: one loop, many clients, and a look at all of them every so often.
 
 use std::cell::RefCell;
+use std::io;
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use wharf::{EventLoop, LoopHandle, TransportRef, oneshot};
+use wharf::{DatagramTransportRef, EventLoop, LoopHandle, TransportRef, oneshot};
 
 use super::board::Board;
 use super::client::Client;
@@ -15,7 +16,7 @@ use super::options::Options;
 use super::pattern::Pattern;
 use super::place::Target;
 use super::sizes::Sizes;
-use super::{Error, PATIENCE};
+use super::{Error, PATIENCE, datagrams};
 
 /// How often the main thread is told how far it is, and overdue messages are looked for.
 const LOOK: Duration = Duration::from_millis(100);
@@ -72,7 +73,35 @@ fn wait(news: &Receiver<News>) -> Result<News, Error> {
     })
 }
 
-type Connection = (TransportRef, Rc<RefCell<Client>>);
+/// A client with its transport, whatever kind of transport that is.
+trait Sailor {
+    /// Begins the first message.
+    fn begin(&self);
+    /// Has a look at what is on its way; says what is wrong, if something is.
+    fn look(&self, now: Instant) -> Option<String>;
+}
+
+impl Sailor for (TransportRef, Rc<RefCell<Client>>) {
+    fn begin(&self) {
+        self.1.borrow_mut().begin(&self.0);
+    }
+
+    fn look(&self, now: Instant) -> Option<String> {
+        self.1.borrow().overdue(now, PATIENCE)
+    }
+}
+
+impl Sailor for (DatagramTransportRef, Rc<RefCell<datagrams::Client>>) {
+    fn begin(&self) {
+        self.1.borrow_mut().begin(&self.0);
+    }
+
+    fn look(&self, now: Instant) -> Option<String> {
+        let mut client = self.1.borrow_mut();
+        client.look(&self.0, now);
+        client.overdue(now, PATIENCE)
+    }
+}
 
 fn drive(options: &Options, to: &Target, news: &Sender<News>) -> Result<Voyage, Error> {
     let mut ev = EventLoop::new()?;
@@ -84,9 +113,7 @@ fn drive(options: &Options, to: &Target, news: &Sender<News>) -> Result<Voyage, 
     if let Some(duration) = options.seconds {
         let _ = board.deadline.set(start + duration);
     }
-    for (transport, client) in &clients {
-        client.borrow_mut().begin(transport);
-    }
+    clients.iter().for_each(|client| client.begin());
     let look = Look { handle, board: Rc::clone(&board), clients, start, news: news.clone() };
     Rc::new(look).later();
     ev.block_on(over);
@@ -108,15 +135,22 @@ async fn connect(
     handle: &LoopHandle,
     board: &Rc<Board>,
     news: &Sender<News>,
-) -> Result<Vec<Connection>, Error> {
+) -> Result<Vec<Box<dyn Sailor>>, Error> {
     let pattern = Rc::new(Pattern::new());
-    let mut clients = Vec::with_capacity(options.clients);
+    let mut clients: Vec<Box<dyn Sailor>> = Vec::with_capacity(options.clients);
+    let kind = to.kind();
     for number in 0..options.clients {
         let sizes = Sizes::new(options.seed, number, options.size);
-        let client = Client::new(number, handle, board, &pattern, sizes, options.messages);
-        let connection = to.connect(handle, client).await;
-        clients
-            .push(connection.map_err(|error| format!("client {number} cannot connect: {error}"))?);
+        let messages = options.messages;
+        let connected: io::Result<Box<dyn Sailor>> = if kind.has_datagrams() {
+            let client = datagrams::Client::new(number, handle, board, &pattern, sizes, messages);
+            client.connect(kind, to.address()).await.map(|client| Box::new(client) as _)
+        } else {
+            let client = Client::new(number, handle, board, &pattern, sizes, messages);
+            to.connect(handle, client).await.map(|client| Box::new(client) as _)
+        };
+        let cannot = |error| format!("client {number} cannot connect: {error}");
+        clients.push(connected.map_err(cannot)?);
         if number % SIGN_OF_LIFE == 0 {
             let _ = news.send(News::Progress(Progress::default()));
         }
@@ -128,8 +162,8 @@ async fn connect(
 struct Look {
     handle: LoopHandle,
     board: Rc<Board>,
-    clients: Vec<Connection>,
-    start: std::time::Instant,
+    clients: Vec<Box<dyn Sailor>>,
+    start: Instant,
     news: Sender<News>,
 }
 
@@ -144,8 +178,7 @@ impl Look {
 
     fn look(&self) {
         let now = self.handle.now();
-        let overdue =
-            self.clients.iter().find_map(|(_, client)| client.borrow().overdue(now, PATIENCE));
+        let overdue = self.clients.iter().find_map(|client| client.look(now));
         if let Some(why) = overdue {
             self.board.failed(why);
         }

@@ -1,4 +1,4 @@
-//! The demo: echo servers over every stream transport, driven by many clients, every byte verified.
+//! The demo: echo servers over every transport, driven by many clients, every byte verified.
 //!
 //! ```text
 //!   main thread          run.rs: one transport after the other, then the table
@@ -15,6 +15,7 @@
 
 mod board;
 mod client;
+mod datagrams;
 mod fleet;
 mod histogram;
 mod idle;

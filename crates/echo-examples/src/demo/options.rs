@@ -8,7 +8,7 @@ use super::units;
 
 /// What `--help` prints.
 pub(super) const HELP: &str = "\
-demo: echo over every stream transport, every byte verified
+demo: echo over every transport, every byte verified
 
 For each transport an echo server runs on one event loop in one thread, and many clients on a second loop in a second
 thread. A client sends a message, waits until all of it has come back, compares every byte, and sends the next.
@@ -20,7 +20,8 @@ A byte that differs, a message that stays away for 10 seconds, and a connection 
   --size BYTES        the largest message, such as 100, 64K or 1M (64K); the smallest is one byte
   --transport NAME    only this one; may be given again. tcp4, tcp6, unix, abstract (a Unix name without a file, Linux),
                       buffered (a protocol that owns its buffer, over TCP), tls (over TCP), tls-unix (over a Unix socket),
-                      starttls (over TCP; each connection begins in the clear)
+                      starttls (over TCP; each connection begins in the clear), udp4, udp6, unixgram (datagrams:
+                      a message is one of no more than 1200 bytes, and is sent again where it was lost)
   --idle N            idle connections whose memory is measured (1000, or what the limit of descriptors allows; 0: none)
   --seed N            of the sizes (1)
   --quick             8 clients, 100 messages, 100 idle connections
@@ -182,9 +183,9 @@ mod tests {
             ("--fast", "no option --fast; --help lists them"),
             ("here", "no option here; --help lists them"),
             (
-                "--transport udp",
-                "no transport \"udp\"; there are tcp4, tcp6, unix, abstract, buffered, \
-                 tls, tls-unix, starttls",
+                "--transport sctp",
+                "no transport \"sctp\"; there are tcp4, tcp6, unix, abstract, buffered, \
+                 tls, tls-unix, starttls, udp4, udp6, unixgram",
             ),
         ] {
             assert_eq!(read(line), Err(message.to_owned()));

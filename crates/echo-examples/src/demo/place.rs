@@ -26,10 +26,13 @@ pub(super) enum Kind {
     Tls,
     TlsUnix,
     StartTls,
+    Udp4,
+    Udp6,
+    UnixDatagram,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Tcp4,
         Self::Tcp6,
         Self::Unix,
@@ -38,6 +41,9 @@ impl Kind {
         Self::Tls,
         Self::TlsUnix,
         Self::StartTls,
+        Self::Udp4,
+        Self::Udp6,
+        Self::UnixDatagram,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -50,6 +56,9 @@ impl Kind {
             Self::Tls => "tls",
             Self::TlsUnix => "tls-unix",
             Self::StartTls => "starttls",
+            Self::Udp4 => "udp4",
+            Self::Udp6 => "udp6",
+            Self::UnixDatagram => "unixgram",
         }
     }
 
@@ -62,10 +71,15 @@ impl Kind {
         matches!(self, Self::Tls | Self::TlsUnix | Self::StartTls)
     }
 
+    /// Whether it carries datagrams.
+    pub(super) fn has_datagrams(self) -> bool {
+        matches!(self, Self::Udp4 | Self::Udp6 | Self::UnixDatagram)
+    }
+
     /// Why this machine cannot do it, if it cannot.
     pub(super) fn missing(self) -> Option<&'static str> {
         match self {
-            Self::Tcp6 if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_err() => {
+            Self::Tcp6 | Self::Udp6 if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_err() => {
                 Some("this machine has no IPv6")
             }
             Self::Abstract if !cfg!(target_os = "linux") => {
@@ -78,11 +92,11 @@ impl Kind {
     /// Where its server is to listen.
     pub(super) fn place(self, folder: &Path) -> Address {
         match self {
-            Self::Tcp4 | Self::Buffered | Self::Tls | Self::StartTls => {
+            Self::Tcp4 | Self::Buffered | Self::Tls | Self::StartTls | Self::Udp4 => {
                 SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()
             }
-            Self::Tcp6 => SocketAddr::from((Ipv6Addr::LOCALHOST, 0)).into(),
-            Self::Unix | Self::TlsUnix => folder.join("echo.sock").into(),
+            Self::Tcp6 | Self::Udp6 => SocketAddr::from((Ipv6Addr::LOCALHOST, 0)).into(),
+            Self::Unix | Self::TlsUnix | Self::UnixDatagram => folder.join("echo.sock").into(),
             Self::Abstract => {
                 UnixAddress::abstract_name(format!("wharf-demo-{}", process::id())).into()
             }
@@ -115,6 +129,16 @@ impl Target {
     pub(super) fn new(kind: Kind, address: Address, folder: &Path) -> io::Result<Self> {
         let config = if kind.is_secure() { Some(secrets::of_client(folder)?) } else { None };
         Ok(Self { kind, address, config })
+    }
+
+    /// What it is.
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Where it is.
+    pub(super) fn address(&self) -> &Address {
+        &self.address
     }
 
     /// Connects.
@@ -177,6 +201,6 @@ mod tests {
         for kind in Kind::ALL {
             assert_eq!(Kind::named(kind.name()), Some(kind));
         }
-        assert_eq!(Kind::named("udp"), None);
+        assert_eq!(Kind::named("sctp"), None);
     }
 }
