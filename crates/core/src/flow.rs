@@ -4,6 +4,8 @@
 //! The marks are asyncio's: above `high` the protocol is paused, at or below `low` it is resumed.
 //! `max` is ours: the net under a protocol that goes on writing regardless.
 
+use std::fmt;
+
 /// What a write met.
 ///
 /// It replaces the nested `pause_writing` of asyncio for a producer that is in the middle of a loop:
@@ -125,24 +127,27 @@ impl Default for Limits {
 /// could know tells nothing, and nothing can pile up.
 /// Whoever was answered [`Flow::Full`] waits for `resume_writing`, so that answer is told even if the buffer has
 /// drained meanwhile: as a `pause_writing` and a `resume_writing`, one after the other.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct FlowGate {
-    full: bool,
-    answered: bool,
-    told: bool,
-}
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct FlowGate(u8);
+
+/// The buffer is full.
+const FULL: u8 = 1;
+/// A writer was answered so, and waits to hear more.
+const ANSWERED: u8 = 2;
+/// The protocol was told to pause, and not yet to resume.
+const TOLD: u8 = 4;
 
 impl FlowGate {
     /// Not full, and nothing told.
     #[must_use]
     pub const fn new() -> Self {
-        Self { full: false, answered: false, told: false }
+        Self(0)
     }
 
     /// Full, and told.
     #[must_use]
     pub const fn paused() -> Self {
-        Self { full: true, answered: false, told: true }
+        Self(FULL | TOLD)
     }
 
     /// The buffer now holds `queued` bytes: above the high mark it is full, at or below the low mark it is not, and in
@@ -156,9 +161,9 @@ impl FlowGate {
     #[inline]
     pub fn set(&mut self, over: bool, under: bool) {
         if over {
-            self.full = true;
+            self.0 |= FULL;
         } else if under {
-            self.full = false;
+            self.0 &= !FULL;
         }
     }
 
@@ -166,58 +171,66 @@ impl FlowGate {
     #[inline]
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.full
+        self.0 & FULL != 0
     }
 
     /// Whether the protocol was told to pause, and not yet to resume.
     #[inline]
     #[must_use]
     pub fn told_full(&self) -> bool {
-        self.told
+        self.0 & TOLD != 0
     }
 
     /// A writer is being answered that the buffer is full.
     #[inline]
     pub fn answer_full(&mut self) {
-        self.answered = true;
+        self.0 |= ANSWERED;
     }
 
     /// Whether the protocol is to be told to pause now.
     #[inline]
     #[must_use]
     pub fn wants_pause(&self) -> bool {
-        (self.full || self.answered) && !self.told
+        self.0 & (FULL | ANSWERED) != 0 && !self.told_full()
     }
 
     /// Whether the protocol is to be told to resume now.
     #[inline]
     #[must_use]
     pub fn wants_resume(&self) -> bool {
-        self.told && !self.full
+        self.told_full() && !self.is_full()
     }
 
     /// The protocol is being told to pause.
     pub fn tell_pause(&mut self) {
-        self.told = true;
-        self.answered = false;
+        self.0 = self.0 & !ANSWERED | TOLD;
     }
 
     /// The protocol is being told to resume. What was answered before is answered for by this.
     pub fn tell_resume(&mut self) {
-        self.told = false;
-        self.answered = false;
+        self.0 &= !(ANSWERED | TOLD);
     }
 
     /// Another protocol is listening now, and it was told nothing.
     #[inline]
     pub fn forget_told(&mut self) {
-        self.told = false;
+        self.0 &= !TOLD;
     }
 
     /// Nothing is queued any more and nothing will be: not full, whatever the marks.
     #[inline]
     pub fn drained(&mut self) {
-        self.full = false;
+        self.0 &= !FULL;
+    }
+}
+
+impl fmt::Debug for FlowGate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FlowGate")
+            .field("full", &self.is_full())
+            .field("answered", &(self.0 & ANSWERED != 0))
+            .field("told", &self.told_full())
+            .finish()
     }
 }
 

@@ -116,36 +116,12 @@ pub struct Interest {
     pub write: bool,
 }
 
-/// Why a stream ends, in two words: every stream keeps room for it, and few ever need more than the name.
-#[derive(Debug, Default)]
-enum Cause {
-    #[default]
+/// Why a stream ends, by name: few ends have more to say, and what they say is kept apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
     Closed,
     Eof,
     Aborted,
-    Other(Box<Lost>),
-}
-
-impl From<Lost> for Cause {
-    fn from(lost: Lost) -> Self {
-        match lost {
-            Lost::Closed => Self::Closed,
-            Lost::Eof => Self::Eof,
-            Lost::Aborted => Self::Aborted,
-            other => Self::Other(Box::new(other)),
-        }
-    }
-}
-
-impl From<Cause> for Lost {
-    fn from(cause: Cause) -> Self {
-        match cause {
-            Cause::Closed => Self::Closed,
-            Cause::Eof => Self::Eof,
-            Cause::Aborted => Self::Aborted,
-            Cause::Other(lost) => *lost,
-        }
-    }
 }
 
 /// The state of one byte stream. See the drawing at the top of this module.
@@ -154,7 +130,8 @@ pub struct StreamState {
     queued: usize,
     /// What a layer has handed to the transport below, and the system has not taken.
     below: usize,
-    cause: Cause,
+    /// Why the stream ends, if `now.end` does not say it.
+    cause: Option<Box<Lost>>,
     now: Now,
 }
 
@@ -168,6 +145,7 @@ struct Now {
     paused: bool,
     blocked: bool,
     outflow: bool,
+    end: End,
 }
 
 impl Now {
@@ -180,6 +158,7 @@ impl Now {
         paused: false,
         blocked: false,
         outflow: false,
+        end: End::Closed,
     };
 
     /// An open stream after most callbacks: it reads, and there is nothing to send and nothing to tell.
@@ -196,7 +175,7 @@ impl StreamState {
     /// A stream that is open in both directions and whose protocol knows nothing yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { queued: 0, below: 0, cause: Cause::Closed, now: Now::UNMADE }
+        Self { queued: 0, below: 0, cause: None, now: Now::UNMADE }
     }
 
     // ---- what the driver asks ----
@@ -389,15 +368,12 @@ impl StreamState {
             return Some(cause);
         }
         self.step(Event::Failed);
-        let replaced = std::mem::replace(&mut self.cause, Cause::from(cause));
+        let replaced = self.set_cause(cause);
         self.queued = 0;
         self.below = 0;
         self.now.outflow = false;
         self.now.gate.drained();
-        match replaced {
-            Cause::Other(replaced) => Some(*replaced),
-            _ => None,
-        }
+        replaced
     }
 
     /// Ends without a word; for a stream whose protocol knows nothing of it.
@@ -528,7 +504,12 @@ impl StreamState {
     /// Why the stream ended; taken once, when the loss is told.
     #[must_use]
     pub fn take_cause(&mut self) -> Lost {
-        std::mem::take(&mut self.cause).into()
+        match (self.cause.take(), self.now.end) {
+            (Some(cause), _) => *cause,
+            (None, End::Closed) => Lost::Closed,
+            (None, End::Eof) => Lost::Eof,
+            (None, End::Aborted) => Lost::Aborted,
+        }
     }
 
     // ---- the rules ----
@@ -549,6 +530,18 @@ impl StreamState {
             && matches!(self.now.phase, Phase::Open | Phase::Finishing | Phase::Closing)
     }
 
+    /// Sets why the stream ends; gives what was set before and is more than a name.
+    fn set_cause(&mut self, cause: Lost) -> Option<Lost> {
+        let (end, cause) = match cause {
+            Lost::Closed => (End::Closed, None),
+            Lost::Eof => (End::Eof, None),
+            Lost::Aborted => (End::Aborted, None),
+            other => (End::Closed, Some(Box::new(other))),
+        };
+        self.now.end = end;
+        std::mem::replace(&mut self.cause, cause).map(|replaced| *replaced)
+    }
+
     fn step(&mut self, event: Event) {
         self.now.phase = self.now.phase.after(event);
     }
@@ -558,7 +551,7 @@ impl StreamState {
         let before = self.now.phase;
         self.step(event);
         if before != Phase::Closing && self.now.phase == Phase::Closing {
-            self.cause = Cause::from(cause);
+            self.set_cause(cause);
             if self.queued + self.below == 0 {
                 self.now.gate.drained();
             }

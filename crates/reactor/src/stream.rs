@@ -1,6 +1,6 @@
 //! Byte streams on descriptors: core's stream driver with a [`StreamSocket`] and its registration as the I/O object.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::Cell;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::{SocketAddr, SocketAddrV4};
@@ -75,39 +75,45 @@ pub struct Polled<S> {
     /// `None` once closed.
     socket: Option<S>,
     registration: Registration,
-    peer: Peer,
-    /// What the system said, once somebody has asked.
-    local: OnceCell<Box<Address>>,
+    addresses: Cell<Addresses>,
     /// Whether a duplicate of the descriptor may exist.
     lent: Cell<bool>,
 }
 
-/// The peer's address. Every connection keeps it, so the most frequent kinds are kept small.
-#[derive(Debug)]
-enum Peer {
+/// The peer's address, and our own once somebody has asked for it. Every connection keeps this, so what most of them know
+/// is kept small.
+#[derive(Default)]
+enum Addresses {
+    #[default]
     Unknown,
-    /// A Unix socket without a name, as most clients have.
+    /// The peer is a Unix socket without a name, as most clients are.
     Unnamed,
     V4(SocketAddrV4),
-    Other(Box<Address>),
+    Both(Box<Known>),
 }
 
-impl Peer {
-    fn new(address: Option<Address>) -> Self {
-        match address {
+#[derive(Clone)]
+struct Known {
+    local: Option<Address>,
+    peer: Option<Address>,
+}
+
+impl Addresses {
+    fn new(peer: Option<Address>) -> Self {
+        match peer {
             None => Self::Unknown,
             Some(Address::Unix(UnixAddress::Unnamed)) => Self::Unnamed,
             Some(Address::Ip(SocketAddr::V4(address))) => Self::V4(address),
-            Some(other) => Self::Other(Box::new(other)),
+            peer => Self::Both(Box::new(Known { local: None, peer })),
         }
     }
 
-    fn get(&self) -> Option<Address> {
+    fn known(&self) -> Known {
         match self {
-            Self::Unknown => None,
-            Self::Unnamed => Some(Address::Unix(UnixAddress::Unnamed)),
-            Self::V4(address) => Some(Address::Ip((*address).into())),
-            Self::Other(address) => Some((**address).clone()),
+            Self::Unknown => Known { local: None, peer: None },
+            Self::Unnamed => Known { local: None, peer: Some(Address::Unix(UnixAddress::Unnamed)) },
+            Self::V4(address) => Known { local: None, peer: Some(Address::Ip((*address).into())) },
+            Self::Both(known) => (**known).clone(),
         }
     }
 }
@@ -130,8 +136,7 @@ pub fn stream<S: StreamSocket>(
     let io = Polled {
         socket: Some(socket),
         registration,
-        peer: Peer::new(peer),
-        local: OnceCell::new(),
+        addresses: Cell::new(Addresses::new(peer)),
         lent,
     };
     let driver = StreamDriver::new(io, handle.clone(), handle.next_id(), protocol, options);
@@ -164,6 +169,16 @@ impl<S: StreamSocket> Connection for StreamDriver<S> {
     }
 }
 
+impl<S> Polled<S> {
+    /// What is known of the addresses.
+    fn known(&self) -> Known {
+        let addresses = self.addresses.take();
+        let known = addresses.known();
+        self.addresses.set(addresses);
+        known
+    }
+}
+
 impl<S: StreamSocket> Polled<S> {
     /// The socket, until it is closed.
     #[must_use]
@@ -171,13 +186,16 @@ impl<S: StreamSocket> Polled<S> {
         self.socket.as_ref()
     }
 
-    /// Asks the system for our address, once.
-    fn ask_local(&self, socket: &S) {
-        if self.local.get().is_none() {
-            if let Some(address) = socket.local_addr() {
-                let _ = self.local.set(Box::new(address));
+    /// The same, after asking the system for our address, once.
+    fn ask_local(&self, socket: &S) -> Known {
+        let mut known = self.known();
+        if known.local.is_none() {
+            known.local = socket.local_addr();
+            if known.local.is_some() {
+                self.addresses.set(Addresses::Both(Box::new(known.clone())));
             }
         }
+        known
     }
 
     fn open(&self) -> io::Result<&S> {
@@ -229,14 +247,13 @@ impl<S: StreamSocket> StreamIo for Polled<S> {
     }
 
     fn provide(&self, request: &mut Request<'_>, access: &dyn Fn() -> Rc<dyn IoAccess<Self>>) {
+        let known = || match &self.socket {
+            Some(socket) => self.ask_local(socket),
+            None => self.known(),
+        };
         request
-            .provide_some(|| {
-                if let Some(socket) = &self.socket {
-                    self.ask_local(socket);
-                }
-                self.local.get().map(|address| LocalAddr((**address).clone()))
-            })
-            .provide_some(|| self.peer.get().map(PeerAddr))
+            .provide_some(|| known().local.map(LocalAddr))
+            .provide_some(|| self.known().peer.map(PeerAddr))
             .provide(|| {
                 self.lent.set(true);
                 SocketView::new(View(access()))
@@ -251,7 +268,7 @@ impl<S> fmt::Debug for Polled<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Polled")
             .field("open", &self.socket.is_some())
-            .field("peer", &self.peer)
+            .field("peer", &self.known().peer)
             .finish_non_exhaustive()
     }
 }
