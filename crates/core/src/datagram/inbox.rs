@@ -105,6 +105,8 @@ pub struct Inbox {
     filled: usize,
     datagrams: usize,
     bytes: usize,
+    /// Whether the system told of any which address of ours it came to.
+    has_locals: bool,
 }
 
 impl Inbox {
@@ -145,6 +147,7 @@ impl Inbox {
         self.filled += 1;
         self.datagrams += arrival.datagrams();
         self.bytes += arrival.len;
+        self.has_locals |= arrival.local.is_some();
     }
 
     /// The bytes of one train.
@@ -165,6 +168,7 @@ impl Inbox {
         self.filled = 0;
         self.datagrams = 0;
         self.bytes = 0;
+        self.has_locals = false;
     }
 
     // ---- for the driver ----
@@ -209,6 +213,7 @@ impl Inbox {
             bytes.extend_from_slice(&self.train(arrival)[skipped..]);
             let arrival = Arrival { start, len: arrival.len - skipped, ..arrival.clone() };
             rest.datagrams += arrival.datagrams();
+            rest.has_locals |= arrival.local.is_some();
             rest.arrivals.push(arrival);
         }
         rest.bytes = bytes.len();
@@ -232,6 +237,9 @@ impl Inbox {
 
     /// The address of ours that the last datagram of `peer` before `position` came to.
     pub(crate) fn local_for(&self, peer: &Address, position: Position) -> Option<IpAddr> {
+        if !self.has_locals {
+            return None;
+        }
         let seen = position.train + usize::from(position.offset > 0);
         let mut seen = self.arrivals()[..seen.min(self.filled)].iter().rev();
         seen.find(|arrival| arrival.from.as_ref() == Some(peer)).and_then(|arrival| arrival.local)

@@ -153,23 +153,39 @@ struct Entry {
     start: usize,
     len: usize,
     segment: usize,
+    /// How many datagrams it is.
+    count: usize,
+    /// Whether the last one is shorter than the others, so that no more can follow.
+    is_done: bool,
     target: Target,
     local: Option<IpAddr>,
     ecn: Option<Ecn>,
 }
 
+/// What is appended in one go: datagrams of `segment` bytes each, of which the last may be shorter.
+#[derive(Clone, Copy)]
+struct Run<'a> {
+    data: &'a [u8],
+    segment: usize,
+    count: usize,
+}
+
 impl Entry {
-    fn datagrams(&self) -> usize {
-        if self.len == 0 { 1 } else { self.len.div_ceil(self.segment) }
+    /// Whether `run` after it makes it no other than a longer train.
+    #[inline]
+    fn takes(&self, run: Run<'_>) -> bool {
+        let same = run.segment == self.segment || (run.count == 1 && run.segment < self.segment);
+        same && !run.data.is_empty()
+            && !self.is_done
+            && self.count + run.count <= MAX_TRAIN_DATAGRAMS
+            && self.len + run.data.len() <= MAX_TRAIN_BYTES
     }
 
-    /// Whether one more datagram of `size` bytes makes it no other than a longer train.
-    fn takes(&self, size: usize) -> bool {
-        size > 0
-            && size <= self.segment
-            && self.len % self.segment == 0
-            && self.len + size <= MAX_TRAIN_BYTES
-            && self.len / self.segment < MAX_TRAIN_DATAGRAMS
+    #[inline]
+    fn append(&mut self, run: Run<'_>) {
+        self.len += run.data.len();
+        self.count += run.count;
+        self.is_done = run.data.len() < run.count * self.segment;
     }
 }
 
@@ -219,36 +235,50 @@ impl Outbox {
     #[inline]
     pub fn push(&mut self, outgoing: &Outgoing<'_>) -> usize {
         let Some(segment) = outgoing.segment else {
-            self.push_one(outgoing, outgoing.data);
+            let data = outgoing.data;
+            self.push_run(outgoing, Run { data, segment: data.len(), count: 1 });
             return 1;
         };
         assert!(segment > 0, "segments of no bytes");
-        for datagram in outgoing.data.chunks(segment) {
-            self.push_one(outgoing, datagram);
+        let most = (MAX_TRAIN_BYTES / segment).clamp(1, MAX_TRAIN_DATAGRAMS);
+        let mut total = 0;
+        for data in outgoing.data.chunks(segment.saturating_mul(most)) {
+            let count = data.len().div_ceil(segment);
+            self.push_run(outgoing, Run { data, segment: segment.min(data.len()), count });
+            total += count;
         }
-        outgoing.datagrams()
+        total
     }
 
     #[inline]
-    fn push_one(&mut self, outgoing: &Outgoing<'_>, data: &[u8]) {
-        self.bytes += data.len();
-        self.datagrams += 1;
+    fn push_run(&mut self, outgoing: &Outgoing<'_>, run: Run<'_>) {
+        self.bytes += run.data.len();
+        self.datagrams += run.count;
         let grows = self.entries.back().is_some_and(|last| {
-            last.takes(data.len())
+            last.takes(run)
                 && last.local == outgoing.local
                 && last.ecn == outgoing.ecn
                 && self.is_for(&last.target, outgoing.to)
         });
         match self.entries.back_mut() {
-            Some(last) if grows => last.len += data.len(),
-            _ => {
-                let target = self.target(outgoing.to);
-                let (start, len) = (self.base + self.arena.len(), data.len());
-                let (local, ecn) = (outgoing.local, outgoing.ecn);
-                self.entries.push_back(Entry { start, len, segment: len, target, local, ecn });
-            }
+            Some(last) if grows => last.append(run),
+            _ => self.push_entry(outgoing, run),
         }
-        self.arena.extend_from_slice(data);
+        self.arena.extend_from_slice(run.data);
+    }
+
+    fn push_entry(&mut self, outgoing: &Outgoing<'_>, run: Run<'_>) {
+        let target = self.target(outgoing.to);
+        self.entries.push_back(Entry {
+            start: self.base + self.arena.len(),
+            len: run.data.len(),
+            segment: run.segment,
+            count: run.count,
+            is_done: run.data.len() < run.count * run.segment,
+            target,
+            local: outgoing.local,
+            ecn: outgoing.ecn,
+        });
     }
 
     /// Whether `target` is `to`.
@@ -322,15 +352,15 @@ impl Outbox {
         let mut left = count;
         while left > 0 {
             let Some(first) = self.entries.front_mut() else { break };
-            let datagrams = first.datagrams();
-            if left >= datagrams {
-                left -= datagrams;
+            if left >= first.count {
+                left -= first.count;
                 self.bytes -= first.len;
                 self.entries.pop_front();
             } else {
                 let gone = left * first.segment;
                 first.start += gone;
                 first.len -= gone;
+                first.count -= left;
                 self.bytes -= gone;
                 left = 0;
             }

@@ -2,6 +2,7 @@
 //!
 //! The models are shared with the fuzzer, which finds its own ways through them.
 
+mod datagrams;
 mod pair;
 mod pair_model;
 mod queue;
