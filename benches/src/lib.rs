@@ -6,6 +6,7 @@
 pub mod affinity;
 pub mod allocations;
 pub mod child;
+pub mod datagrams;
 pub mod load;
 pub mod mode;
 pub mod pattern;

@@ -35,6 +35,28 @@ pub enum Mode {
     TlsSink,
     /// Writes chunks of 1 KiB as fast as flow control permits, over TLS.
     TlsSource,
+    /// A service over UDP.
+    Datagrams(Service, Way),
+}
+
+/// What a UDP server does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// Sends back what it receives.
+    Echo,
+    /// Reads and discards, and answers the datagrams that ask for it.
+    Sink,
+}
+
+/// How a UDP server by hand does it; the others have one way of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// One call for each datagram.
+    Plain,
+    /// Many datagrams by one call.
+    Batched,
+    /// Many datagrams as one message.
+    Trains,
 }
 
 impl Mode {
@@ -44,7 +66,7 @@ impl Mode {
         matches!(self, Self::TlsEcho | Self::TlsChurn | Self::TlsSink | Self::TlsSource)
     }
 
-    const NAMES: [(Self, &'static str); 14] = [
+    const NAMES: [(Self, &'static str); 20] = [
         (Self::Echo, "echo"),
         (Self::EchoBusy, "echo-busy"),
         (Self::Chatty, "chatty"),
@@ -59,6 +81,12 @@ impl Mode {
         (Self::TlsChurn, "tls-churn"),
         (Self::TlsSink, "tls-sink"),
         (Self::TlsSource, "tls-source"),
+        (Self::Datagrams(Service::Echo, Way::Plain), "udp-echo"),
+        (Self::Datagrams(Service::Echo, Way::Batched), "udp-echo-batched"),
+        (Self::Datagrams(Service::Echo, Way::Trains), "udp-echo-trains"),
+        (Self::Datagrams(Service::Sink, Way::Plain), "udp-sink"),
+        (Self::Datagrams(Service::Sink, Way::Batched), "udp-sink-batched"),
+        (Self::Datagrams(Service::Sink, Way::Trains), "udp-sink-trains"),
     ];
 }
 

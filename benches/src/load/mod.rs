@@ -2,6 +2,7 @@
 
 mod bulk;
 mod churn;
+pub mod datagrams;
 mod echo;
 mod idle;
 mod ready;
@@ -14,6 +15,7 @@ use hdrhistogram::Histogram;
 
 pub use bulk::{Sink, SlowReader, Source};
 pub use churn::Churn;
+pub use datagrams::Datagrams;
 pub use echo::Echo;
 pub use idle::{Idle, Rest};
 pub use secure::{Handshakes, TlsBulk, TlsEcho, tls_idle};

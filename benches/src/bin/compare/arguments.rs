@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 /// How to call it.
-pub(crate) const USAGE: &str = "usage: compare echo|chatty|churn|idle|bulk|tls|tls-idle|wakeup|timers|subprocess|list \
+pub(crate) const USAGE: &str = "usage: compare echo|chatty|churn|idle|bulk|udp|tls|tls-idle|wakeup|timers|subprocess|list \
 [--rounds N] [--seconds S] [--connections N,..] [--size BYTES,..] [--depth N,..] [--only SYSTEM,..] [--syscalls] [--instructions]";
 
 /// What to compare.
@@ -20,6 +20,7 @@ pub(crate) enum Bench {
     Bulk,
     Tls,
     TlsIdle,
+    Udp,
     Wakeup,
     Timers,
     Subprocess,
@@ -53,6 +54,7 @@ impl Arguments {
             Some("bulk") => Bench::Bulk,
             Some("tls") => Bench::Tls,
             Some("tls-idle") => Bench::TlsIdle,
+            Some("udp") => Bench::Udp,
             Some("wakeup") => Bench::Wakeup,
             Some("timers") => Bench::Timers,
             Some("subprocess") => Bench::Subprocess,

@@ -5,8 +5,9 @@ use std::io;
 use std::net::SocketAddr;
 
 use wharf_benches::load::{
-    Bound, Churn, Echo, Handshakes, Outcome, Probe, Sink, Source, TlsBulk, TlsEcho,
+    Bound, Churn, Datagrams, Echo, Handshakes, Outcome, Probe, Sink, Source, TlsBulk, TlsEcho,
 };
+use wharf_benches::mode::Service;
 use wharf_benches::request::REQUEST;
 
 use crate::arguments::{Arguments, Bench};
@@ -30,6 +31,7 @@ pub(crate) enum Work {
     TlsEcho(TlsEcho),
     Handshakes(Handshakes),
     TlsBulk(TlsBulk),
+    Datagrams(Datagrams),
 }
 
 impl Work {
@@ -48,6 +50,7 @@ impl Work {
             Self::TlsEcho(load) => load.run(server, warm_up, bound, probe),
             Self::Handshakes(load) => load.run(server, warm_up, bound, probe),
             Self::TlsBulk(load) => load.run(server, warm_up, bound, probe),
+            Self::Datagrams(load) => load.run(server, warm_up, bound, probe),
         }
     }
 
@@ -58,6 +61,7 @@ impl Work {
             Self::Chatty(_) => "request",
             Self::Churn(_) | Self::Handshakes(_) => "connection",
             Self::Sink | Self::Source | Self::TlsBulk(_) => "MiB",
+            Self::Datagrams(_) => "datagram",
         }
     }
 
@@ -66,13 +70,14 @@ impl Work {
         match self {
             Self::Echo(load) | Self::Chatty(load) => Some(load.size as f64 / (1024.0 * 1024.0)),
             Self::TlsEcho(load) => Some(load.size as f64 / (1024.0 * 1024.0)),
+            Self::Datagrams(load) => Some(load.size as f64 / (1024.0 * 1024.0)),
             _ => None,
         }
     }
 
     /// Whether latencies were recorded.
     pub(crate) fn is_timed(&self) -> bool {
-        !matches!(self, Self::Sink | Self::Source | Self::TlsBulk(_))
+        !matches!(self, Self::Sink | Self::Source | Self::TlsBulk(_) | Self::Datagrams(_))
     }
 
     /// Two fixed amounts of work for counting, the smaller the beginning of the greater.
@@ -85,6 +90,8 @@ impl Work {
             Self::Churn(_) => [500, 2500],
             Self::Handshakes(_) => [50, 250],
             Self::Sink | Self::Source | Self::TlsBulk(_) => [64, 256],
+            // Powers of two, as trains and answers are.
+            Self::Datagrams(_) => [8192, 65_536],
         }
     }
 }
@@ -108,8 +115,22 @@ impl fmt::Display for Work {
             Self::TlsBulk(TlsBulk::Source) => {
                 return write!(f, "TLS bulk out of a source, 1 KiB a write");
             }
+            Self::Datagrams(load) => return describe(load, f),
         };
         write!(f, "{name}, {} x {} B, depth {}", load.connections, load.size, load.depth)
+    }
+}
+
+fn describe(load: &Datagrams, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let service = match load.service {
+        Service::Echo => "echo",
+        Service::Sink => "one way",
+    };
+    let peers = if load.peers == 1 { "one peer".into() } else { format!("{} peers", load.peers) };
+    write!(f, "UDP {service}, {} B, {peers}, ", load.size)?;
+    match load.train {
+        1 => write!(f, "single"),
+        train => write!(f, "trains of {train}"),
     }
 }
 
@@ -148,6 +169,7 @@ pub(crate) fn of(arguments: &Arguments) -> Vec<Cell> {
                 .map(|connections| with(Work::Churn(Churn { connections }), systems::CHURN))
                 .collect()
         }
+        Bench::Udp => datagrams(arguments),
         Bench::Bulk => vec![with(Work::Sink, systems::SINK), with(Work::Source, systems::SOURCE)],
         Bench::Tls => tls(counted).map(|(work, systems)| with(work, systems)).collect(),
         Bench::Idle
@@ -197,6 +219,30 @@ fn echoes(arguments: &Arguments, settings: &[(usize, usize, usize)]) -> impl Ite
         }
     }
     chosen.into_iter().map(|(connections, size, depth)| Echo { connections, size, depth })
+}
+
+/// Of datagrams: both services, both sizes, singly and in trains, from one peer and from a thousand.
+fn datagrams(arguments: &Arguments) -> Vec<Cell> {
+    let mut cells = Vec::new();
+    for service in [Service::Echo, Service::Sink] {
+        for size in or_all(&arguments.sizes, &[64, 1200]) {
+            for peers in or_all(&arguments.connections, &[1, 1000]) {
+                // The most that fits one message from one peer; a thousand have less to say each.
+                let most = if peers == 1 { 64.min(60_000 / size) } else { 16 };
+                for train in or_all(&arguments.depths, &[1, most]) {
+                    let load = Datagrams { service, peers, size, train };
+                    let systems = systems::datagrams(service, train > 1);
+                    let systems = systems::present(&systems, arguments);
+                    cells.push(Cell { work: Work::Datagrams(load), systems });
+                }
+            }
+        }
+    }
+    cells
+}
+
+fn or_all(given: &[usize], otherwise: &[usize]) -> Vec<usize> {
+    if given.is_empty() { otherwise.to_vec() } else { given.to_vec() }
 }
 
 fn or(given: &[usize], otherwise: usize) -> Vec<usize> {

@@ -1,7 +1,7 @@
 //! The rows of the tables: which binary, in which mode, under which name; the first is the limit.
 
 use wharf_benches::child;
-use wharf_benches::mode::Mode;
+use wharf_benches::mode::{Mode, Service, Way};
 
 use crate::arguments::Arguments;
 
@@ -73,6 +73,24 @@ pub(crate) const TLS_ECHO: &[System] = &over_tls(Mode::TlsEcho);
 pub(crate) const TLS_CHURN: &[System] = &over_tls(Mode::TlsChurn);
 pub(crate) const TLS_SINK: &[System] = &over_tls(Mode::TlsSink);
 pub(crate) const TLS_SOURCE: &[System] = &over_tls(Mode::TlsSource);
+
+/// The systems that take datagrams; the limit is what fits the load.
+pub(crate) fn datagrams(service: Service, trains: bool) -> Vec<System> {
+    let by_hand =
+        |name, way| System { name, binary: "server-udp", mode: Mode::Datagrams(service, way) };
+    let mode = Mode::Datagrams(service, Way::Plain);
+    let mut systems = vec![
+        by_hand("recvmmsg + sendmmsg", Way::Batched),
+        by_hand("GRO + GSO", Way::Trains),
+        by_hand("recvfrom + sendto", Way::Plain),
+        tokio("tokio", mode),
+        wharf(mode),
+    ];
+    if trains {
+        systems.swap(0, 1);
+    }
+    systems
+}
 
 /// Those of `systems` that were built and that the user wants; the limit is always among them.
 pub(crate) fn present(systems: &[System], arguments: &Arguments) -> Vec<System> {

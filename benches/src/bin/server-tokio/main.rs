@@ -1,5 +1,6 @@
 //! The peer: the same servers on tokio's current-thread runtime, as its user would write them with care.
 
+mod datagrams;
 mod secure;
 mod serve;
 
@@ -24,15 +25,13 @@ fn main() -> io::Result<()> {
     let order = Order::take()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     runtime.block_on(async {
+        if let Mode::Datagrams(service, _) = order.mode {
+            return datagrams::serve(service).await;
+        }
         let socket = TcpSocket::new_v4()?;
         socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
         let listener = socket.listen(BACKLOG)?;
-        let stdin = pipe::Receiver::from_owned_fd(io::stdin().as_fd().try_clone_to_owned()?)?;
-        tokio::spawn(async move {
-            if stdin.readable().await.is_ok() {
-                life::end();
-            }
-        });
+        end_with_standard_input()?;
         life::announce(listener.local_addr()?.port())?;
         match order.mode {
             Mode::Echo | Mode::Idle => accept(listener, serve::echo::<{ 64 * 1024 }>).await,
@@ -61,4 +60,15 @@ where
         // The end of a connection, whatever it was, is the end of its task and no more.
         tokio::spawn(serve(stream));
     }
+}
+
+/// Ends the process when standard input closes.
+fn end_with_standard_input() -> io::Result<()> {
+    let stdin = pipe::Receiver::from_owned_fd(io::stdin().as_fd().try_clone_to_owned()?)?;
+    tokio::spawn(async move {
+        if stdin.readable().await.is_ok() {
+            life::end();
+        }
+    });
+    Ok(())
 }

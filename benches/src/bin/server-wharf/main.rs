@@ -6,10 +6,11 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use protocol::{Chatty, Echo, Sink, Source};
-use wharf::{Address, EventLoop, EventLoopBuilder, IntoProtocol, tcp, tls};
+use protocol::{Chatty, DatagramEcho, DatagramSink, Echo, Sink, Source};
+use wharf::{Address, DatagramProtocol, EventLoop, EventLoopBuilder, IntoProtocol, tcp, tls, udp};
 use wharf_benches::allocations::Counting;
-use wharf_benches::mode::Mode;
+use wharf_benches::load::datagrams::RECEIVE_BUFFER;
+use wharf_benches::mode::{Mode, Service, Way};
 use wharf_benches::secure;
 use wharf_benches::serve::{self, Order};
 
@@ -34,6 +35,8 @@ fn main() -> io::Result<()> {
         Mode::TlsEcho | Mode::TlsChurn => run(plain, tls::server(secure::server()?, || Echo)),
         Mode::TlsSink => run(plain, tls::server(secure::server()?, || Sink)),
         Mode::TlsSource => run(plain, tls::server(secure::server()?, || Source)),
+        Mode::Datagrams(Service::Echo, Way::Plain) => run_datagrams(DatagramEcho),
+        Mode::Datagrams(Service::Sink, Way::Plain) => run_datagrams(DatagramSink),
         mode => Err(io::Error::new(io::ErrorKind::Unsupported, format!("no {mode} on wharf"))),
     }
 }
@@ -50,6 +53,21 @@ fn run<P: IntoProtocol + 'static>(
     let server = event_loop
         .block_on(async { tcp::listen(&handle, anywhere, factory).backlog(BACKLOG).await })?;
     if let Some(Address::Ip(address)) = server.addresses().first() {
+        serve::announce(address.port())?;
+    }
+    event_loop.run_forever()
+}
+
+/// The same for an endpoint of datagrams.
+fn run_datagrams(protocol: impl DatagramProtocol) -> io::Result<()> {
+    let mut event_loop = EventLoop::new()?;
+    let handle = event_loop.handle().clone();
+    handle.add_reader(io::stdin(), || serve::end())?;
+    let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let (transport, _) = event_loop.block_on(async {
+        udp::bind(&handle, anywhere, || protocol).receive_buffer_size(RECEIVE_BUFFER).await
+    })?;
+    if let Some(Address::Ip(address)) = transport.local_addr() {
         serve::announce(address.port())?;
     }
     event_loop.run_forever()

@@ -1,6 +1,7 @@
 //! What the wharf server does with its connections.
 
-use wharf::{Flow, Protocol, TransportRef};
+use wharf::{Address, DatagramProtocol, DatagramTransportRef, Flow, Protocol, TransportRef};
+use wharf_benches::load::datagrams::wants_answer;
 use wharf_benches::pattern::CHUNK_BYTES;
 use wharf_benches::request::Requests;
 
@@ -46,5 +47,36 @@ impl Protocol for Source {
 
     fn resume_writing(&mut self, transport: &TransportRef) {
         while transport.write(&CHUNK_BYTES) == Flow::Open {}
+    }
+}
+
+/// Sends each datagram back to where it came from.
+pub(crate) struct DatagramEcho;
+
+impl DatagramProtocol for DatagramEcho {
+    fn datagram_received(
+        &mut self,
+        transport: &DatagramTransportRef,
+        data: &[u8],
+        from: Option<&Address>,
+    ) {
+        // An endpoint that is closing has nobody to answer.
+        let _ = transport.send_to(data, from);
+    }
+}
+
+/// Reads and discards, and answers the datagrams that ask for it.
+pub(crate) struct DatagramSink;
+
+impl DatagramProtocol for DatagramSink {
+    fn datagram_received(
+        &mut self,
+        transport: &DatagramTransportRef,
+        data: &[u8],
+        from: Option<&Address>,
+    ) {
+        if wants_answer(data) {
+            let _ = transport.send_to(&data[..1], from);
+        }
     }
 }
