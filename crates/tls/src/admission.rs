@@ -39,7 +39,12 @@ impl Admission {
     ) -> Option<Ticket> {
         let room = self.under_way.get() < config.max_handshakes;
         if !room || self.begun.get() >= config.handshakes_per_turn {
-            self.waiting.borrow_mut().push_back(Weak::clone(layer));
+            let mut waiting = self.waiting.borrow_mut();
+            // Whoever has left meanwhile is forgotten as the line moves: the first in it has waited longest.
+            while waiting.front().is_some_and(|first| first.strong_count() == 0) {
+                waiting.pop_front();
+            }
+            waiting.push_back(Weak::clone(layer));
             return None;
         }
         if self.begun.get() == 0 {
@@ -56,13 +61,14 @@ impl Admission {
         Some(Ticket(Rc::clone(self)))
     }
 
-    /// Lets the first `count` in the line ask again.
-    fn ask(&self, count: usize) {
-        for _ in 0..count {
+    /// Lets the first `count` in the line ask again. Those who have left do not count.
+    fn ask(&self, mut count: usize) {
+        while count > 0 {
             let first = self.waiting.borrow_mut().pop_front();
             let Some(first) = first else { return };
             if let Some(layer) = first.upgrade() {
                 layer.enlist();
+                count -= 1;
             }
         }
     }
