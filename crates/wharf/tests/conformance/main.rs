@@ -20,6 +20,7 @@ mod writing;
 mod connecting;
 mod datagrams;
 mod event_loop;
+mod everywhere;
 mod scenarios;
 mod sendfile;
 mod servers;
