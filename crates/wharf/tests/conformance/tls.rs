@@ -5,6 +5,6 @@ mod facts;
 mod flow;
 mod handshake;
 mod hostile;
-mod rig;
+pub(crate) mod rig;
 mod splits;
 mod starting;

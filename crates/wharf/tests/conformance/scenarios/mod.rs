@@ -28,3 +28,4 @@ mod probes;
 mod processes;
 mod servers;
 mod switching;
+mod tls;
