@@ -13,7 +13,7 @@ use crate::support::authority::{BOTH, NAME, TLS12};
 use crate::support::{Log, new_loop, pattern};
 
 #[test]
-fn i_09_facts_stay_after_the_loss_and_keys_give_both_ends_the_same() {
+fn i_10_facts_stay_after_the_loss_and_keys_give_both_ends_the_same() {
     let rig = Rig::new();
     let open = rig.open();
     let keys = open.transport.extra::<tls::Keys>().unwrap();

@@ -511,3 +511,27 @@ fn t_13_a_record_that_is_too_large_is_answered_by_an_alert() {
     assert_eq!((log.story(), rig.stage.connections()), (vec![], 0));
     assert_eq!(peer.wire().take().first(), Some(&21));
 }
+
+#[test]
+fn sv_31_a_connection_in_its_handshake_counts() {
+    let authority = Authority::new();
+    let mut ev = new_loop();
+    let handle = ev.handle().clone();
+    let server = tls::server(authority.server(), || Echo);
+    let server = ev.block_on(async { tcp::listen(&handle, "127.0.0.1:0", server).await.unwrap() });
+    let client = std::net::TcpStream::connect(server.addresses()[0].ip().unwrap()).unwrap();
+    for _ in 0..2000 {
+        if server.connections() == 1 {
+            break;
+        }
+        ev.turn(Some(Duration::from_millis(1))).unwrap();
+    }
+    server.close();
+    ev.block_on(async {
+        let brief = handle.timeout(Duration::from_millis(30), server.wait_closed());
+        assert!(brief.await.is_err(), "it is still shaking hands");
+        drop(client);
+        server.wait_closed().await;
+    });
+    assert_eq!(server.connections(), 0);
+}

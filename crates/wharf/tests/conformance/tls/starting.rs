@@ -56,7 +56,6 @@ impl Protocol for Upgrading {
 struct Upgrade {
     stage: Stage,
     log: Log,
-    authority: Rc<Authority>,
     answer: Answer,
     below: TransportRef,
     peer: TlsPeer,
@@ -74,7 +73,7 @@ fn upgrading() -> Upgrade {
     let (below, _, wire) = stage.wire(protocol);
     stage.run();
     let peer = TlsPeer::new(wire, &[Arc::new(authority.rustls_client(BOTH))]);
-    Upgrade { stage, log, authority, answer, below, peer }
+    Upgrade { stage, log, answer, below, peer }
 }
 
 impl Upgrade {
@@ -313,7 +312,8 @@ fn t_42_plain_bytes_go_out_before_the_handshake() {
 #[test]
 fn t_45_a_failed_handshake_is_one_connection_lost() {
     // Refused, left, reset, too late, and closed or aborted below (T-63).
-    let ends: [(fn(&Upgrade), &str, ErrorKind); 6] = [
+    type End = fn(&Upgrade);
+    let ends: [(End, &str, ErrorKind); 6] = [
         (
             |upgrade| upgrade.peer.wire().send(b"\x15\x03\x01\x00\x02\x02\x28"),
             "lost io",
