@@ -41,7 +41,7 @@ pub(crate) struct Layer {
     me: Weak<Self>,
     side: Side,
     /// Until there is a transport below.
-    upper: RefCell<Option<Upper>>,
+    upper: RefCell<Option<(StreamProtocol, Result<Box<dyn Engine>, Error>)>>,
     /// While there is a transport below.
     stream: RefCell<Option<Stream>>,
     /// Whether the protocol above knew the transport below before.
@@ -56,9 +56,6 @@ pub(crate) struct Layer {
     expired: Cell<bool>,
     enlisted: Cell<bool>,
 }
-
-/// The protocol above, and the engine that is ready for it.
-type Upper = (StreamProtocol, Result<Box<dyn Engine>, Error>);
 
 #[derive(Clone)]
 struct Stream {

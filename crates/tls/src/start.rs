@@ -24,10 +24,10 @@ pub fn client<P, F>(
     config: impl Into<ClientConfig>,
     server_name: impl Name,
     factory: F,
-) -> impl FnOnce() -> Tls<P>
+) -> impl FnOnce() -> Tls<P> + 'static
 where
-    P: IntoProtocol,
-    F: FnOnce() -> P,
+    P: IntoProtocol + 'static,
+    F: FnOnce() -> P + 'static,
 {
     let side = Side::Client(config.into(), server_name.name());
     move || Tls { side, protocol: factory() }

@@ -160,7 +160,8 @@ fn t_04_a_session_is_resumed() {
     for _ in 0..2 {
         let log = Log::new();
         let made = super::rig::catch(&log);
-        let client = tls::client(Arc::clone(&client), NAME, || log.plain());
+        let protocol = log.plain();
+        let client = tls::client(Arc::clone(&client), NAME, || protocol);
         let mut server = tls::server(server.clone(), || Echo);
         let pair = rig.stage.pair(client(), server());
         rig.stage.run();

@@ -49,7 +49,8 @@ fn t_03_bytes_go_both_ways_in_memory() {
             transport.write(&pattern(1_000_000));
         });
         let config = ClientConfig::from(Arc::new(rig.authority.rustls_client(versions)));
-        let client = tls::client(config, NAME, || log.plain());
+        let protocol = log.plain();
+        let client = tls::client(config, NAME, || protocol);
         let mut server = tls::server(rig.authority.server(), || Echo);
         let pair = rig.stage.pair(client(), server());
         rig.stage.run();
@@ -136,7 +137,8 @@ fn t_04_everything_is_known_in_connection_made() {
             ));
         });
     }
-    let client = tls::client(Arc::new(client), NAME, || logs[0].plain());
+    let protocol = logs[0].plain();
+    let client = tls::client(Arc::new(client), NAME, || protocol);
     let mut server = tls::server(Arc::new(server), || logs[1].plain());
     let _pair = rig.stage.pair(client(), server());
     rig.stage.run();
@@ -422,7 +424,8 @@ fn t_16_an_address_is_matched_as_an_address() {
     let rig = Rig::new();
     let log = Log::new();
     let address: std::net::IpAddr = "127.0.0.1".parse().unwrap();
-    let client = tls::client(authority.client(), address, || log.plain());
+    let protocol = log.plain();
+    let client = tls::client(authority.client(), address, || protocol);
     let mut server = tls::server(Arc::new(server), || Echo);
     let pair = rig.stage.pair(client(), server());
     rig.stage.run();

@@ -54,7 +54,7 @@ impl Rig {
     }
 
     /// Our client, and a server.
-    pub(crate) fn connect<P: IntoProtocol>(
+    pub(crate) fn connect<P: IntoProtocol + 'static>(
         &self,
         config: ClientConfig,
         protocol: P,

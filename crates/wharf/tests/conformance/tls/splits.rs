@@ -27,7 +27,8 @@ fn told(
         }
     });
     let config = tls::ClientConfig::from(Arc::new(rig.authority.rustls_client(versions)));
-    let client = tls::client(config, NAME, || log.plain());
+    let protocol = log.plain();
+    let client = tls::client(config, NAME, || protocol);
     let mut server = tls::server(rig.authority.server(), || Echo);
     let pair = rig.stage.pair(client(), server());
     cut(&pair.link);
