@@ -10,6 +10,8 @@
 //!     StreamIo           a socket (wharf-tcp), memory (this crate), anything
 //! ```
 //!
+//! Datagrams have the same three parts, in [`datagram`], and move in batches.
+//!
 //! A *protocol* decides which bytes go out and when; a *transport* knows how they are moved; the two call each other.
 //! This crate holds the contracts of both ([`Protocol`], [`Transport`]), the state machine of a byte stream
 //! ([`StreamState`](stream::StreamState)), its one driver ([`StreamDriver`](driver::StreamDriver)), and an in-memory

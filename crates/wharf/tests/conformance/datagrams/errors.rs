@@ -163,6 +163,18 @@ fn d_07_error_received_may_do_anything(bench: &mut Bench) {
     assert_eq!(log.story().last().unwrap(), "lost closed");
 }
 
+datagrams_over!(d_27_an_error_waits_while_reading_is_paused on udp4, udp6: "ICMP is IP's");
+fn d_27_an_error_waits_while_reading_is_paused(bench: &mut Bench) {
+    let (log, transport) = orphan(bench);
+    transport.pause_reading();
+    transport.send_to(b"anybody?", None).unwrap();
+    assert_eq!(bench.stirrings(), 0, "an error that nobody reads makes a spin");
+    assert_eq!(log.story(), ["made"]);
+    transport.resume_reading();
+    bench.run_until(|| log.has(Call::Error));
+    assert_eq!(log.story(), ["made", "error ECONNREFUSED"]);
+}
+
 #[test]
 fn d_07_a_peer_that_comes_back_is_heard_again() {
     let mut bench = Bench::new(Over::Udp4);
