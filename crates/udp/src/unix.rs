@@ -1,6 +1,8 @@
 //! Unix datagram endpoints: paths in the file system, names in Linux's abstract namespace, and sockets without a name.
 //!
-//! Nothing is lost on the way, and a peer that does not read blocks who sends to it.
+//! Nothing is lost on the way.
+//! A peer that does not read blocks who sends to it, and what an unconnected endpoint has queued for others waits behind
+//! that; whoever serves strangers bounds the queue and drops the oldest.
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
