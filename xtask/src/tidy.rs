@@ -9,6 +9,7 @@ mod conformance;
 mod dependencies;
 mod facade;
 mod finding;
+mod footprint;
 mod headers;
 mod invariants;
 pub(crate) mod layers;
@@ -54,6 +55,7 @@ pub(crate) fn run(project: &Project, args: Parser) -> Result<Outcome> {
 pub(crate) fn check(project: &Project) -> Result<Outcome> {
     let tree = Tree::read(project)?;
     let mut findings: Vec<Finding> = CHECKS.iter().flat_map(|check| check(&tree)).collect();
+    findings.extend(footprint::check(project)?);
     findings.sort();
     for finding in &findings {
         println!("{finding}");
