@@ -46,6 +46,7 @@
 //! | `reactor` | `wharf-reactor` | the event loop |
 //! | `tcp` | `wharf-tcp` | TCP and Unix streams |
 //! | `subprocess` | `wharf-subprocess` | child processes and their pipes |
+//! | `tls`, `tls-ring` | `wharf-tls` | TLS over any byte stream |
 //! | `udp` | `wharf-udp` | UDP and Unix datagrams, in batches |
 //! | `codec` | `wharf-codec` | frames: codecs as protocols |
 //! | `streams` | `wharf-streams` | a reader and a writer, for async code |
