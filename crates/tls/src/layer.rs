@@ -10,6 +10,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use wharf_core::driver::{Readiness, StreamDriver, StreamOptions};
@@ -39,9 +40,9 @@ pub(crate) type Established = Box<dyn FnOnce(Result<&TransportRef, &Error>)>;
 /// TLS between two transports.
 pub(crate) struct Layer {
     me: Weak<Self>,
-    side: Side,
+    side: Arc<Side>,
     /// Until there is a transport below.
-    upper: RefCell<Option<(StreamProtocol, Result<Box<dyn Engine>, Error>)>>,
+    upper: RefCell<Option<Box<Beginning>>>,
     /// While there is a transport below.
     stream: RefCell<Option<Stream>>,
     /// Whether the protocol above knew the transport below before.
@@ -63,6 +64,12 @@ struct Stream {
     driver: Rc<Driver>,
 }
 
+/// What a layer has before there is a transport below it.
+struct Beginning {
+    protocol: StreamProtocol,
+    engine: Result<Box<dyn Engine>, Error>,
+}
+
 /// How the handshake ended, for whoever waits for it.
 enum Outcome {
     Pending(Option<Waker>),
@@ -71,13 +78,13 @@ enum Outcome {
 }
 
 impl Layer {
-    /// A layer for `upper` that has no transport below it yet.
-    pub(crate) fn new(side: Side, upper: StreamProtocol) -> Rc<Self> {
+    /// A layer for `protocol` that has no transport below it yet.
+    pub(crate) fn new(side: Arc<Side>, protocol: StreamProtocol) -> Rc<Self> {
         let engine = side.engine();
         Rc::new_cyclic(|me| Self {
             me: me.clone(),
             side,
-            upper: RefCell::new(Some((upper, engine))),
+            upper: RefCell::new(Some(Box::new(Beginning { protocol, engine }))),
             stream: RefCell::default(),
             took_over: Cell::new(false),
             outcome: RefCell::new(Outcome::Pending(None)),
@@ -92,7 +99,8 @@ impl Layer {
 
     /// Begins on `below`. With `leftover` the protocol above has been that of `below`, and goes on.
     pub(crate) fn begin(&self, below: &TransportRef, leftover: Option<&[u8]>) {
-        let Some((protocol, engine)) = self.upper.take() else { return };
+        let Some(beginning) = self.upper.take() else { return };
+        let Beginning { protocol, engine } = *beginning;
         let engine = match engine {
             Ok(engine) => engine,
             Err(error) => {
@@ -190,7 +198,7 @@ impl Layer {
 
     /// A server's handshake waits for its turn.
     fn is_admitted(&self, session: &Session) -> bool {
-        let Side::Server(config) = &self.side else { return true };
+        let Side::Server(config) = &*self.side else { return true };
         if self.ticket.borrow().is_some() {
             return true;
         }
@@ -208,7 +216,7 @@ impl Layer {
     fn establish(&self, stream: &Stream) {
         self.cancel_timer();
         drop(self.ticket.take());
-        if let Side::Server(config) = &self.side {
+        if let Side::Server(config) = &*self.side {
             config.statistics.count_finished();
         }
         stream.session.set_limits(stream.driver.handle().write_buffer_limits());
@@ -233,7 +241,7 @@ impl Layer {
         self.cancel_timer();
         drop(self.ticket.take());
         let Some(stream) = self.stream() else { return };
-        if let Side::Server(config) = &self.side {
+        if let Side::Server(config) = &*self.side {
             config.statistics.count_failed();
             if let Some(hook) = &config.on_failure {
                 let peer = stream.session.below().peer_addr();

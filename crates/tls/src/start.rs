@@ -5,6 +5,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use wharf_core::{IntoProtocol, StreamProtocol, TransportRef};
@@ -29,7 +30,7 @@ where
     P: IntoProtocol + 'static,
     F: FnOnce() -> P + 'static,
 {
-    let side = Side::Client(config.into(), server_name.name());
+    let side = Arc::new(Side::Client(config.into(), server_name.name()));
     move || Tls { side, protocol: factory() }
 }
 
@@ -43,14 +44,14 @@ where
     P: IntoProtocol,
     F: FnMut() -> P,
 {
-    let config = config.into();
-    move || Tls { side: Side::Server(config.clone()), protocol: factory() }
+    let side = Arc::new(Side::Server(config.into()));
+    move || Tls { side: Arc::clone(&side), protocol: factory() }
 }
 
 /// A protocol with TLS below it: what the factories of [`client`] and [`server`] make.
 #[derive(Debug)]
 pub struct Tls<P> {
-    side: Side,
+    side: Arc<Side>,
     protocol: P,
 }
 
@@ -106,7 +107,7 @@ fn begin(transport: &TransportRef, side: Side, leftover: &[u8]) -> Result<Rc<Lay
         transport.fail(Box::new(Error::Injected));
         return Err(Failed(Some(Error::Injected.into())));
     }
-    let layer = Layer::new(side, protocol);
+    let layer = Layer::new(Arc::new(side), protocol);
     transport.interpose(StreamProtocol::from_layer(Rc::clone(&layer) as Rc<_>));
     layer.begin(transport, Some(leftover));
     Ok(layer)
