@@ -119,19 +119,19 @@ impl Engine for Rustls {
             return Ok(data.len());
         }
         let mut rest: &[u8] = data;
-        // It takes 4 KiB at a time, up to a record, and then says by an error that it is full.
+        // It takes 4 KiB at a time. It is asked after each whether that was a record: were it filled until it says that
+        // it is full, saying so would be an error with three allocations, for each record.
         while !rest.is_empty() {
-            match self.connection.read_tls(&mut rest) {
-                Ok(0) | Err(_) => break,
-                Ok(_) => {}
+            if !matches!(self.connection.read_tls(&mut rest), Ok(1..)) {
+                return Err(rustls::Error::General("a record does not fit".into()));
+            }
+            let state = self.connection.process_new_packets()?;
+            self.ended = state.peer_has_closed();
+            if self.ended || state.plaintext_bytes_to_read() > 0 {
+                break;
             }
         }
-        let taken = data.len() - rest.len();
-        self.ended = self.connection.process_new_packets()?.peer_has_closed();
-        if taken == 0 {
-            return Err(rustls::Error::General("a record does not fit".into()));
-        }
-        Ok(taken)
+        Ok(data.len() - rest.len())
     }
 
     fn read(&mut self, out: &mut [u8]) -> Plaintext {
