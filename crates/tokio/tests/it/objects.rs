@@ -156,3 +156,64 @@ fn two_objects_that_are_joined_are_one() {
         assert!(serving.await.unwrap().is_ok());
     });
 }
+
+/// Writes down how it ends.
+struct Orderly(Log);
+
+impl AsyncRead for Orderly {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Orderly {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(data.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.add("shut down");
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Orderly {
+    fn drop(&mut self) {
+        self.0.add("dropped");
+    }
+}
+
+#[test]
+fn a_clean_end_shuts_the_object_down_and_an_abort_does_not() {
+    run(async {
+        let log = Log::default();
+        for abort in [false, true] {
+            let (transport, _, driver) = serve(Orderly(log.clone()), log.echo()).start();
+            let serving = spawn_local(driver);
+            log.wait_for("made").await;
+            if abort {
+                transport.abort();
+            } else {
+                transport.close();
+            }
+            assert!(serving.await.unwrap().is_ok());
+            let end: &[&str] = match abort {
+                false => &["made", "lost: closed by us", "shut down", "dropped"],
+                true => &["made", "lost: aborted by us", "dropped"],
+            };
+            assert_eq!(log.take(), end);
+        }
+    });
+}
