@@ -8,6 +8,7 @@ use std::io::{self, BufRead, ErrorKind, IoSlice, Read, Write};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, Connection, HandshakeKind, ServerConnection};
 use wharf_core::extra::Request;
+use wharf_core::guard;
 
 use crate::info;
 use crate::settings::{ClientConfig, ServerConfig};
@@ -39,8 +40,11 @@ pub(crate) trait Engine {
     /// Drops plaintext; says whether the peer has said goodbye.
     fn discard(&mut self) -> bool;
 
-    /// Makes records of `data`. For an established connection.
-    fn write(&mut self, data: &[IoSlice<'_>]);
+    /// Makes records of all of `data`. For an established connection.
+    ///
+    /// # Errors
+    /// The error of an earlier [`feed`](Self::feed), after which nothing is taken.
+    fn write(&mut self, data: &[IoSlice<'_>]) -> Result<(), rustls::Error>;
 
     /// Says goodbye. Nothing can be written after it.
     fn close_notify(&mut self);
@@ -88,6 +92,10 @@ pub(crate) struct Rustls {
     name: Option<ServerName<'static>>,
     /// The peer has said goodbye.
     ended: bool,
+    /// We have said goodbye.
+    said_goodbye: bool,
+    /// What the engine died of.
+    dead: Option<rustls::Error>,
 }
 
 impl Rustls {
@@ -108,12 +116,41 @@ impl Rustls {
     fn new(mut connection: Connection, name: Option<ServerName<'static>>) -> Self {
         // How much is taken is the transport's business: one rule for the whole stack.
         connection.set_buffer_limit(None);
-        Self { connection, name, ended: false }
+        Self { connection, name, ended: false, said_goodbye: false, dead: None }
+    }
+}
+
+impl Rustls {
+    /// Opens the records that were fed; says how much plaintext there is to read.
+    fn process(&mut self) -> Result<usize, rustls::Error> {
+        if !self.said_goodbye {
+            let state = self.connection.process_new_packets()?;
+            self.ended = state.peer_has_closed();
+            return Ok(state.plaintext_bytes_to_read());
+        }
+        // In a debug build rustls asserts that no alert follows a goodbye, and a peer whose records are bad makes it want to
+        // send one. That is an end of this connection, and not the user's fault.
+        let connection = &mut self.connection;
+        let processed = guard::call("process_new_packets", || connection.process_new_packets())
+            .unwrap_or_else(|caught| Err(rustls::Error::General(caught.fault.message().into())));
+        match processed {
+            Ok(state) => {
+                self.ended = state.peer_has_closed();
+                Ok(state.plaintext_bytes_to_read())
+            }
+            Err(error) => {
+                self.dead = Some(error.clone());
+                Err(error)
+            }
+        }
     }
 }
 
 impl Engine for Rustls {
     fn feed(&mut self, data: &mut [u8]) -> Result<usize, rustls::Error> {
+        if let Some(error) = &self.dead {
+            return Err(error.clone());
+        }
         if self.ended {
             // Whatever follows a goodbye means nothing.
             return Ok(data.len());
@@ -125,9 +162,7 @@ impl Engine for Rustls {
             if !matches!(self.connection.read_tls(&mut rest), Ok(1..)) {
                 return Err(rustls::Error::General("a record does not fit".into()));
             }
-            let state = self.connection.process_new_packets()?;
-            self.ended = state.peer_has_closed();
-            if self.ended || state.plaintext_bytes_to_read() > 0 {
+            if self.process()? > 0 || self.ended {
                 break;
             }
         }
@@ -159,12 +194,16 @@ impl Engine for Rustls {
         }
     }
 
-    fn write(&mut self, data: &[IoSlice<'_>]) {
-        let taken = self.connection.writer().write_vectored(data);
-        debug_assert!(taken.is_ok_and(|taken| taken == data.iter().map(|piece| piece.len()).sum()));
+    fn write(&mut self, data: &[IoSlice<'_>]) -> Result<(), rustls::Error> {
+        // Without a limit it takes everything, or nothing at all.
+        self.connection.writer().write_vectored(data).map(drop).map_err(|error| {
+            let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+            inner.cloned().unwrap_or_else(|| rustls::Error::General(error.to_string()))
+        })
     }
 
     fn close_notify(&mut self) {
+        self.said_goodbye = true;
         self.connection.send_close_notify();
     }
 

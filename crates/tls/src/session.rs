@@ -368,14 +368,17 @@ impl Session {
             }
             Ok(Plaintext::Nothing) if parts.ended => Err(ErrorKind::UnexpectedEof.into()),
             Ok(Plaintext::Nothing) => Err(ErrorKind::WouldBlock.into()),
-            Err(error) => {
-                parts.incoming.clear();
-                parts.state.note(Event::Failed);
-                parts.send(&self.below);
-                self.below.close();
-                Err(Error::from(error).into())
-            }
+            Err(error) => Err(self.broken(parts, error)),
         }
+    }
+
+    /// The peer's records are bad: it is told so, and what is below ends.
+    fn broken(&self, parts: &mut Parts, error: rustls::Error) -> io::Error {
+        parts.incoming.clear();
+        parts.state.note(Event::Failed);
+        parts.send(&self.below);
+        self.below.close();
+        Error::from(error).into()
     }
 
     /// Makes records of `slices` and hands them down, until the transport below is full.
@@ -388,7 +391,9 @@ impl Session {
         let mut taken = 0;
         if total(slices)? <= PIECE {
             if !parts.full {
-                parts.engine.write(slices);
+                if let Err(error) = parts.engine.write(slices) {
+                    return Err(self.broken(parts, error));
+                }
                 parts.send(&self.below);
                 taken = total(slices)?;
             }
@@ -397,7 +402,9 @@ impl Session {
                 if parts.full {
                     break;
                 }
-                parts.engine.write(&[IoSlice::new(piece)]);
+                if let Err(error) = parts.engine.write(&[IoSlice::new(piece)]) {
+                    return Err(self.broken(parts, error));
+                }
                 parts.send(&self.below);
                 taken += piece.len();
             }
