@@ -10,7 +10,7 @@ use crate::step::Outcome;
 use crate::{Result, cli};
 
 /// What stands in `fuzz/fuzz_targets`.
-const TARGETS: [&str; 3] = ["stream_state", "control_messages", "codec"];
+const TARGETS: [&str; 4] = ["stream_state", "control_messages", "codec", "tls_records"];
 
 pub(crate) fn run(project: &Project, mut args: Parser) -> Result<Outcome> {
     let seconds = cli::word(&mut args)?.unwrap_or_else(|| "60".to_owned());
