@@ -131,7 +131,8 @@ impl Channel {
     pub(crate) fn receive(&mut self, fd: BorrowedFd<'_>, inbox: &mut Inbox) -> io::Result<bool> {
         let headers = Rc::clone(&self.headers);
         let mut headers = headers.borrow_mut();
-        let size = self.family.space();
+        // A smaller buffer is one space: no space at all would look like a call that was filled.
+        let size = self.family.space().min(inbox.buffer().len());
         let count = (inbox.buffer().len() / size).min(Headers::COUNT);
         // Without space for them, descriptors that a peer passes to a Unix socket are closed by the system.
         let control = self.family != Family::Unix;

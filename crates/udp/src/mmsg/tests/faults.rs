@@ -174,3 +174,25 @@ fn unix_senders_are_named_as_they_are() {
     assert_eq!(datagrams(&mut inbox), expected);
     std::fs::remove_dir_all(folder).unwrap();
 }
+
+#[test]
+fn a_small_inbox_is_one_space_and_cuts_what_is_longer() {
+    let (mut a, mut b) = (
+        End::bound("127.0.0.1:0", Missing::default()),
+        End::bound("127.0.0.1:0", Missing::default()),
+    );
+    let to = b.address();
+    let mut outbox = Outbox::new();
+    outbox.push(&Outgoing::new(&[1; 10]).to(&to));
+    outbox.push(&Outgoing::new(&[2; 300]).to(&to));
+    a.send_all(&mut outbox);
+    let mut small = Inbox::with_capacity(100);
+    for (len, truncated) in [(10, false), (100, true)] {
+        b.receive(&mut small);
+        let arrival = &small.arrivals()[0];
+        assert_eq!((arrival.len, arrival.truncated), (len, truncated));
+    }
+    small.clear();
+    let nothing = b.channel.receive(b.socket.as_fd(), &mut small).unwrap_err();
+    assert_eq!(nothing.kind(), ErrorKind::WouldBlock);
+}
