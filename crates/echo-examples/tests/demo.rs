@@ -17,7 +17,8 @@ fn a_short_run_echoes_everything_on_every_transport() {
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{stdout}{stderr}");
     assert!(stdout.ends_with("every byte came back as it was sent\n"), "{stdout}");
-    for transport in ["tcp4", "unix", "buffered", "tls", "tls-unix", "starttls", "udp4", "unixgram"]
+    for transport in
+        ["tcp4", "unix", "buffered", "tls", "tls-unix", "starttls", "udp4", "unixgram", "cat"]
     {
         let row = stdout
             .lines()

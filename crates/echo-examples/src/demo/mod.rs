@@ -14,6 +14,7 @@
 //! The main thread only waits, and never without a bound.
 
 mod board;
+mod cat;
 mod client;
 mod datagrams;
 mod fleet;

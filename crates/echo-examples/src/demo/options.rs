@@ -21,7 +21,8 @@ A byte that differs, a message that stays away for 10 seconds, and a connection 
   --transport NAME    only this one; may be given again. tcp4, tcp6, unix, abstract (a Unix name without a file, Linux),
                       buffered (a protocol that owns its buffer, over TCP), tls (over TCP), tls-unix (over a Unix socket),
                       starttls (over TCP; each connection begins in the clear), udp4, udp6, unixgram (datagrams:
-                      a message is one of no more than 1200 bytes, and is sent again where it was lost)
+                      a message is one of no more than 1200 bytes, and is sent again where it was lost), cat (over TCP,
+                      echoed by a child for each connection)
   --idle N            idle connections whose memory is measured (1000, or what the limit of descriptors allows; 0: none)
   --seed N            of the sizes (1)
   --quick             8 clients, 100 messages, 100 idle connections
@@ -185,7 +186,7 @@ mod tests {
             (
                 "--transport sctp",
                 "no transport \"sctp\"; there are tcp4, tcp6, unix, abstract, buffered, \
-                 tls, tls-unix, starttls, udp4, udp6, unixgram",
+                 tls, tls-unix, starttls, udp4, udp6, unixgram, cat",
             ),
         ] {
             assert_eq!(read(line), Err(message.to_owned()));

@@ -29,10 +29,11 @@ pub(super) enum Kind {
     Udp4,
     Udp6,
     UnixDatagram,
+    Cat,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Tcp4,
         Self::Tcp6,
         Self::Unix,
@@ -44,6 +45,7 @@ impl Kind {
         Self::Udp4,
         Self::Udp6,
         Self::UnixDatagram,
+        Self::Cat,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -59,6 +61,7 @@ impl Kind {
             Self::Udp4 => "udp4",
             Self::Udp6 => "udp6",
             Self::UnixDatagram => "unixgram",
+            Self::Cat => "cat",
         }
     }
 
@@ -92,7 +95,7 @@ impl Kind {
     /// Where its server is to listen.
     pub(super) fn place(self, folder: &Path) -> Address {
         match self {
-            Self::Tcp4 | Self::Buffered | Self::Tls | Self::StartTls | Self::Udp4 => {
+            Self::Tcp4 | Self::Buffered | Self::Tls | Self::StartTls | Self::Udp4 | Self::Cat => {
                 SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()
             }
             Self::Tcp6 | Self::Udp6 => SocketAddr::from((Ipv6Addr::LOCALHOST, 0)).into(),

@@ -9,6 +9,7 @@ use wharf::{
     Remote, Server, Statistics, TransportRef, tcp, tls, unix,
 };
 
+use super::cat::Visitor;
 use super::place::Kind;
 use super::upgrade::Upgrading;
 use super::{Error, PATIENCE, datagrams, secrets};
@@ -74,6 +75,10 @@ pub(super) async fn listen(
         Kind::Buffered => {
             let factory = || Buffered(BufferedEcho(vec![0; BUFFER].into()));
             listen_with(handle, place, backlog, factory).await
+        }
+        Kind::Cat => {
+            let on = handle.clone();
+            listen_with(handle, place, backlog, move || Visitor(on.clone())).await
         }
         _ => listen_with(handle, place, backlog, || Echo).await,
     }
@@ -174,11 +179,16 @@ pub(super) fn examine(kind: Kind, statistics: &Statistics, clients: usize) -> Re
     if kind.has_datagrams() && statistics.faults == 0 {
         return Ok(());
     }
-    // Over TLS both sides say goodbye, and then the socket is closed by whoever was told last.
-    let cause = if kind.is_secure() { Lost::Closed } else { Lost::Eof };
-    let ended_by_peer = statistics.lost[cause.index()];
+    let (cause, each) = match kind {
+        // Over TLS both sides say goodbye, and then the socket is closed by whoever was told last.
+        kind if kind.is_secure() => (Lost::Closed, 1),
+        // The connection, when its child has ended, and the pipe to the child, when the client has.
+        Kind::Cat => (Lost::Closed, 2),
+        _ => (Lost::Eof, 1),
+    };
+    let ended = statistics.lost[cause.index()];
     let clients = clients as u64;
-    if statistics.accepted == clients && ended_by_peer == clients && statistics.faults == 0 {
+    if statistics.accepted == clients && ended == clients * each && statistics.faults == 0 {
         return Ok(());
     }
     let lost = Lost::NAMES.iter().zip(statistics.lost).filter(|(_, count)| *count > 0);
