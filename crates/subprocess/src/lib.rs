@@ -30,6 +30,11 @@
 //! process besides, which takes milliseconds for each hundred megabytes: start such children while the process is
 //! small, or from a small one.
 //!
+//! # What a pipe needs of the program
+//!
+//! Writing to a pipe that nobody reads is an error and an event, because a Rust program ignores SIGPIPE from its start.
+//! A program whose `main` is not Rust's must ignore it before it writes to a child.
+//!
 //! # What a child inherits
 //!
 //! Of descriptors 0, 1, 2 and what is passed, and nothing else that wharf or the standard library has opened.

@@ -1,5 +1,6 @@
 //! Rows of the conformance suite: child processes.
 
+mod anything;
 mod crowd;
 mod ending;
 mod faults;

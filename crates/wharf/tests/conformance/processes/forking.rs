@@ -30,12 +30,6 @@ pub(crate) fn ignore(number: Signal) {
     unsafe { signal(number, SigHandler::SigIgn) }.unwrap();
 }
 
-/// Has a write to a pipe without a reader end this process, as it is for a program that is no Rust program.
-pub(crate) fn default_sigpipe() {
-    // SAFETY: no handler of anybody's is replaced in this process.
-    unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.unwrap();
-}
-
 /// Becomes a user who may have no more processes than this one: root may always have more.
 pub(crate) fn as_a_crowded_user() {
     setresgid(Gid::from_raw(54_321), Gid::from_raw(54_321), Gid::from_raw(54_321)).unwrap();
