@@ -4,7 +4,7 @@
 //! `| W-05 | behaviour | .. | a test's name, or why none |`.
 //! A test whose name begins with the id of a row (`w_05_`) must be listed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::finding::Finding;
 use super::table;
@@ -22,7 +22,8 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     };
     let mut findings = Vec::new();
     let mut ids = BTreeMap::new();
-    let mut listed = Vec::new();
+    let tests = tree.tests();
+    let mut listed = HashSet::new();
     for row in table::rows(document).into_iter().filter(|row| is_id(row.cells[0])) {
         let id = row.cells[0];
         if let Some(first) = ids.insert(prefix_of(id), row.line) {
@@ -41,20 +42,21 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
             ));
         }
         for name in table::quoted(last).filter(|name| is_test_name(name)) {
-            if !tree.has_test(name) {
+            let test = table::last_part(name);
+            if !tests.contains(test) {
                 findings.push(Finding::error(
                     DOCUMENT,
                     row.line,
                     format!("{id}: there is no test `{name}`"),
                 ));
             }
-            listed.push(name.rsplit("::").next().unwrap_or(name));
+            listed.insert(test);
         }
     }
     for source in &tree.sources {
         for test in source.functions().filter(|test| test.in_test) {
             let named_after_row = ids.keys().any(|prefix| test.text.starts_with(prefix));
-            if (named_after_row || looks_like_row(test.text)) && !listed.contains(&test.text) {
+            if (named_after_row || looks_like_row(test.text)) && !listed.contains(test.text) {
                 let message = format!("`{}` is not listed in {DOCUMENT}", test.text);
                 findings.push(Finding::error(&source.path, test.line, message));
             }

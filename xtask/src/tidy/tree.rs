@@ -1,6 +1,6 @@
 //! What tidy looks at: every text of the project, the Rust files among them, the workspace's packages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::Path;
 
@@ -18,7 +18,7 @@ pub(super) struct Tree {
     pub(super) packages: Vec<Package>,
 }
 
-/// Folders that hold products, not sources.
+/// Folders that hold products, not sources. In a second work tree `.git` is a file.
 const PRODUCTS: [&str; 5] = [".git", "target", "corpus", "artifacts", "__pycache__"];
 
 impl Tree {
@@ -40,13 +40,10 @@ impl Tree {
         self.texts.get(path).map(String::as_str)
     }
 
-    /// Whether some test is called this; a path to it may stand before its name.
-    pub(super) fn has_test(&self, name: &str) -> bool {
-        let name = name.rsplit("::").next().unwrap_or(name);
-        self.sources
-            .iter()
-            .flat_map(Source::functions)
-            .any(|word| word.in_test && word.text == name)
+    /// The names of all tests, and of what they call.
+    pub(super) fn tests(&self) -> HashSet<&str> {
+        let functions = self.sources.iter().flat_map(Source::functions);
+        functions.filter(|function| function.in_test).map(|function| function.text).collect()
     }
 
     /// The code that users build: the sources of the library crates.
@@ -88,7 +85,10 @@ fn collect(folder: &Path, prefix: &str, texts: &mut BTreeMap<String, String>) ->
         let name = entry.file_name().to_string_lossy().into_owned();
         let path = format!("{prefix}{name}");
         let kind = entry.file_type()?;
-        if kind.is_dir() && !PRODUCTS.contains(&name.as_str()) {
+        if PRODUCTS.contains(&name.as_str()) {
+            continue;
+        }
+        if kind.is_dir() {
             collect(&entry.path(), &format!("{path}/"), texts)?;
         } else if kind.is_file() {
             // What is not UTF-8 is not text, and no rule of ours speaks of it.

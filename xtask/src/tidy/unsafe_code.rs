@@ -81,11 +81,12 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
 /// The tests that a row names and nobody wrote; what no user builds may say in words how it is shown.
 fn missing_tests(tree: &Tree, line: usize, file: &str, cell: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let tests = tree.tests();
     let is_library = tree.library_sources().any(|source| source.path == file);
     if cell.is_empty() || (is_library && table::quoted(cell).next().is_none()) {
         findings.push(Finding::error(LIST, line, "a row names its test, in backticks"));
     }
-    for name in table::quoted(cell).filter(|name| !tree.has_test(name)) {
+    for name in table::quoted(cell).filter(|name| !tests.contains(table::last_part(name))) {
         findings.push(Finding::error(LIST, line, format!("there is no test `{name}`")));
     }
     findings
