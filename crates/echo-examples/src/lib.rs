@@ -21,6 +21,46 @@ mod prose {
     struct Tls;
 }
 
+/// The guide's pages, likewise.
+#[cfg(doctest)]
+mod guide {
+    #[doc = include_str!("../../../docs/guide/first-server.md")]
+    struct FirstServer;
+
+    #[doc = include_str!("../../../docs/guide/testing.md")]
+    struct Testing;
+
+    #[doc = include_str!("../../../docs/guide/flow-control.md")]
+    struct FlowControl;
+
+    #[doc = include_str!("../../../docs/guide/closing.md")]
+    struct Closing;
+
+    #[doc = include_str!("../../../docs/guide/switching.md")]
+    struct Switching;
+
+    #[doc = include_str!("../../../docs/guide/processes.md")]
+    struct Processes;
+
+    #[doc = include_str!("../../../docs/guide/frames-and-streams.md")]
+    struct FramesAndStreams;
+
+    #[doc = include_str!("../../../docs/guide/datagrams.md")]
+    struct Datagrams;
+
+    #[doc = include_str!("../../../docs/guide/threads.md")]
+    struct Threads;
+
+    #[doc = include_str!("../../../docs/guide/embedding.md")]
+    struct Embedding;
+
+    #[doc = include_str!("../../../docs/guide/from-asyncio.md")]
+    struct FromAsyncio;
+
+    #[doc = include_str!("../../../docs/guide/from-twisted.md")]
+    struct FromTwisted;
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
