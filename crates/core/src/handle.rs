@@ -141,6 +141,18 @@ impl TransportRef {
     }
 }
 
+impl From<TransportRef> for ReadTransportRef {
+    fn from(transport: TransportRef) -> Self {
+        Self(transport.0.into_read())
+    }
+}
+
+impl From<TransportRef> for WriteTransportRef {
+    fn from(transport: TransportRef) -> Self {
+        Self(transport.0.into_write())
+    }
+}
+
 impl DatagramTransportRef {
     /// Switches the protocol: `protocol` gets the next callback, and before anything else what the running one has not
     /// been handed yet of its batch. Gives the new protocol as a shared object, and the previous one.

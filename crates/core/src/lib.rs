@@ -34,6 +34,7 @@ pub mod guard;
 pub mod handle;
 pub mod lost;
 pub mod memory;
+pub mod pipe;
 pub mod protocol;
 pub mod resource;
 pub mod schedule;
@@ -50,11 +51,15 @@ pub use handle::{
     DatagramTransportRef, ReadTransportRef, SubprocessTransportRef, TransportRef, WriteTransportRef,
 };
 pub use lost::{Fault, Lost};
+pub use pipe::{
+    BufferedReadPipeProtocol, IntoReadPipeProtocol, IntoWritePipeProtocol, ReadPipeProtocol,
+    WritePipeProtocol,
+};
 pub use protocol::{BufferedProtocol, DatagramProtocol, KeepOpen, Protocol, SubprocessProtocol};
 pub use schedule::{Clock, Scheduler};
 pub use shared::{Buffered, IntoProtocol, StreamProtocol};
 pub use subprocess::{IntoSubprocessProtocol, SharedSubprocessProtocol};
 pub use transport::{
-    BaseTransport, DatagramTransport, PipeTransport, ReadTransport, SubprocessTransport, Transport,
-    TransportId, WriteTransport,
+    BaseTransport, DatagramTransport, Narrow, PipeTransport, ReadTransport, SubprocessTransport,
+    Transport, TransportId, WriteTransport,
 };

@@ -125,8 +125,28 @@ pub trait WriteTransport: BaseTransport {
     fn set_write_buffer_limits(&self, limits: Limits);
 }
 
+/// A byte stream as one of its directions only. Everything that is both has it already; users make a
+/// [`ReadTransportRef`] or a [`WriteTransportRef`] of a [`TransportRef`](crate::TransportRef) instead.
+pub trait Narrow {
+    /// The same transport, to be read.
+    fn into_read(self: Rc<Self>) -> Rc<dyn ReadTransport>;
+
+    /// The same transport, to be written.
+    fn into_write(self: Rc<Self>) -> Rc<dyn WriteTransport>;
+}
+
+impl<T: ReadTransport + WriteTransport> Narrow for T {
+    fn into_read(self: Rc<Self>) -> Rc<dyn ReadTransport> {
+        self
+    }
+
+    fn into_write(self: Rc<Self>) -> Rc<dyn WriteTransport> {
+        self
+    }
+}
+
 /// A byte stream in both directions.
-pub trait Transport: ReadTransport + WriteTransport {
+pub trait Transport: ReadTransport + WriteTransport + Narrow {
     /// The protocol that the next callback goes to; `None` after the loss.
     #[doc(alias = "get_protocol")]
     fn protocol(&self) -> Option<StreamProtocol>;
