@@ -89,12 +89,21 @@ impl Registration {
         Ok(())
     }
 
+    /// Stops polling `fd`, errors and hang-ups included, and keeps the place.
+    ///
+    /// # Errors
+    /// The poller's.
+    pub fn suspend(&mut self, fd: impl AsFd) -> io::Result<()> {
+        if std::mem::take(&mut self.polled) {
+            self.handle.poller().delete(fd.as_fd())?;
+        }
+        Ok(())
+    }
+
     /// Stops polling `fd` and gives the place back.
     pub fn close(&mut self, fd: impl AsFd) {
-        if std::mem::take(&mut self.polled) {
-            // Fails only for a descriptor that is not registered.
-            let _ = self.handle.poller().delete(fd.as_fd());
-        }
+        // Fails only for a descriptor that is not registered.
+        let _ = self.suspend(fd);
         self.release();
     }
 

@@ -58,6 +58,12 @@ pub trait StreamSocket: AsFd + 'static {
         false
     }
 
+    /// What to poll for where the stream wants to hear of `wanted`; `None` to take the descriptor off the poller until
+    /// that changes. An error and a hang-up show without being asked for, unless it is off.
+    fn poll_for(&self, wanted: Interest) -> Option<Interest> {
+        Some(wanted)
+    }
+
     /// Answers a question for a fact of this kind of stream. `access` leads back to the driver.
     fn provide(
         &self,
@@ -230,7 +236,10 @@ impl<S: StreamSocket> StreamIo for Polled<S> {
 
     fn set_interest(&mut self, interest: Interest) -> io::Result<()> {
         let Some(socket) = self.socket.as_ref() else { return Ok(()) };
-        self.registration.set_interest(socket, interest)
+        match socket.poll_for(interest) {
+            Some(interest) => self.registration.set_interest(socket, interest),
+            None => self.registration.suspend(socket),
+        }
     }
 
     fn close(&mut self, keep_facts: bool) {
