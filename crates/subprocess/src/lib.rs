@@ -49,7 +49,7 @@ mod feed;
 #[allow(unsafe_code)] // Code between fork and exec must be fit for it.
 mod fork;
 mod moment;
-mod pipe;
+pub mod pipe;
 mod process;
 mod run;
 mod settings;

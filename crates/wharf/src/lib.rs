@@ -45,7 +45,7 @@
 //! | (always) | `wharf-core` | protocols, transports, state machines, transports in memory |
 //! | `reactor` | `wharf-reactor` | the event loop |
 //! | `tcp` | `wharf-tcp` | TCP and Unix streams |
-//! | `subprocess` | `wharf-subprocess` | child processes and their pipes |
+//! | `subprocess` | `wharf-subprocess` | child processes and their pipes; pipes, FIFOs and devices |
 //! | `tls`, `tls-ring` | `wharf-tls` | TLS over any byte stream |
 //! | `udp` | `wharf-udp` | UDP and Unix datagrams, in batches |
 //! | `codec` | `wharf-codec` | frames: codecs as protocols |
@@ -88,6 +88,8 @@ pub use wharf_udp::unix as unix_datagram;
 #[cfg(feature = "subprocess")]
 #[doc(inline)]
 pub use wharf_subprocess as subprocess;
+#[cfg(feature = "subprocess")]
+pub use wharf_subprocess::pipe;
 
 #[cfg(any(feature = "tls", feature = "tls-ring"))]
 #[doc(inline)]

@@ -27,4 +27,5 @@ mod servers;
 mod tls;
 mod unix;
 
+mod pipes;
 mod processes;
