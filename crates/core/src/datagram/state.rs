@@ -130,6 +130,7 @@ pub struct DatagramState {
     paused: bool,
     blocked: bool,
     stalled: bool,
+    misled: bool,
     error: bool,
 }
 
@@ -152,6 +153,7 @@ impl DatagramState {
             paused: false,
             blocked: false,
             stalled: false,
+            misled: false,
             error: false,
         }
     }
@@ -176,12 +178,12 @@ impl DatagramState {
         self.load.datagrams
     }
 
-    /// What to poll for: reading while datagrams may be delivered, writing while the system would not take more and
-    /// polling can tell when it will.
+    /// What to poll for: reading while datagrams may be delivered, writing while the system would not take more, each
+    /// as long as polling can tell.
     #[must_use]
     pub fn interest(&self) -> Interest {
         Interest {
-            read: self.may_deliver(),
+            read: self.may_deliver() && !self.misled,
             write: self.blocked && !self.stalled && self.has_unsent(),
         }
     }
@@ -208,6 +210,12 @@ impl DatagramState {
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         self.blocked && self.has_unsent()
+    }
+
+    /// Whether a timer must ask whether there is something to receive.
+    #[must_use]
+    pub fn is_misled(&self) -> bool {
+        self.misled && self.phase == Phase::Open
     }
 
     /// Whether a close waits for datagrams to go out.
@@ -349,6 +357,16 @@ impl DatagramState {
     /// The system would not take more, although polling says that it will: a timer must ask again.
     pub fn stalled(&mut self) {
         self.stalled = true;
+    }
+
+    /// Polling says that there is something to receive, again and again, and there is not: a timer must ask again.
+    pub fn misled(&mut self) {
+        self.misled = true;
+    }
+
+    /// Polling is to be believed again.
+    pub fn trusts(&mut self) {
+        self.misled = false;
     }
 
     /// The system may take more again.
@@ -502,6 +520,21 @@ mod tests {
         assert!(matches!(state.fail(Lost::TimedOut), Some(Lost::TimedOut)), "too late");
         assert_eq!((state.queued(), state.untold()), (0, Some(Notice::Lost)));
         assert!(matches!(state.take_cause(), Lost::Aborted));
+    }
+
+    #[test]
+    fn polling_for_reading_needs_a_protocol_that_listens_and_a_poller_that_knows() {
+        let read = |state: &DatagramState| state.interest().read;
+        let mut state = open();
+        assert!(read(&state) && !state.is_misled());
+        state.misled();
+        assert!(!read(&state) && state.is_misled(), "a timer asks");
+        assert!(state.may_receive(), "what is there all the same is received");
+        state.trusts();
+        assert!(read(&state));
+        state.misled();
+        state.close();
+        assert!(!state.is_misled(), "nobody asks any more");
     }
 
     #[test]

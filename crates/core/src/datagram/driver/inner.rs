@@ -14,6 +14,10 @@ use crate::lost::Lost;
 use crate::schedule::Timer;
 use crate::stream::Interest;
 
+/// So many receives in a row may bring nothing before polling is no longer believed. A datagram with a wrong checksum
+/// wakes in vain, and so does one that another holder of the socket was quicker to take.
+pub(super) const EMPTY_RECEIVES: u32 = 16;
+
 pub(super) struct Inner<I> {
     pub(super) io: I,
     pub(super) state: DatagramState,
@@ -29,6 +33,9 @@ pub(super) struct Inner<I> {
     /// The timer that asks again where polling cannot tell, and how often it has asked in vain.
     pub(super) retry: Option<Box<dyn Timer>>,
     pub(super) retries: u32,
+    /// The same for receiving, and how many receives in a row have brought nothing.
+    pub(super) listen: Option<Box<dyn Timer>>,
+    pub(super) empty: u32,
     /// The deadline of a draining close, and `progress` when it was set.
     pub(super) drain: Option<(Box<dyn Timer>, u32)>,
     /// The error that is to be told.
@@ -52,6 +59,8 @@ impl<I: DatagramIo> Inner<I> {
             promised: None,
             retry: None,
             retries: 0,
+            listen: None,
+            empty: 0,
             drain: None,
             error: None,
             rest: None,
@@ -160,6 +169,14 @@ impl<I: DatagramIo> Inner<I> {
         self.statistics.errors += 1;
         self.state.met_error();
         self.error = Some(error);
+    }
+
+    /// A receive brought nothing although polling promised something.
+    pub(super) fn received_nothing(&mut self) {
+        self.empty = self.empty.saturating_add(1);
+        if self.empty >= EMPTY_RECEIVES {
+            self.state.misled();
+        }
     }
 
     pub(super) fn return_outbox<H: Host>(&mut self, host: &H) {

@@ -20,7 +20,7 @@ use std::time::Duration;
 pub use contract::{
     DatagramAccess, DatagramIo, DatagramOptions, DatagramStatistics, DropPolicy, Target,
 };
-use inner::Inner;
+use inner::{EMPTY_RECEIVES, Inner};
 use receive::Delivery;
 
 use super::shared::EndpointProtocol;
@@ -34,10 +34,15 @@ use crate::transport::{DatagramTransport, TransportId};
 /// How many things settling tells in one go.
 const STEPS: usize = 32;
 
-/// How soon the system is asked again where polling says that it would take more and it does not; twice as late each
-/// time, up to the longest.
+/// How soon the system is asked again where polling says that it would take more, or has something, and that is not so;
+/// twice as late each time, up to the longest.
 const FIRST_RETRY: Duration = Duration::from_millis(1);
 const LONGEST_RETRY: Duration = Duration::from_millis(64);
+
+/// How long to wait before the system is asked again that has been asked in vain `often` times.
+fn retry_delay(often: u32) -> Duration {
+    FIRST_RETRY.saturating_mul(1 << often.min(16)).min(LONGEST_RETRY)
+}
 
 /// A datagram endpoint: an I/O object, its state, and its protocol.
 pub struct DatagramDriver<I: DatagramIo, H: Host> {
@@ -192,6 +197,7 @@ impl<I: DatagramIo, H: Host> DatagramDriver<I, H> {
             }
         }
         self.watch_stall(&mut inner);
+        self.watch_silence(&mut inner);
         if inner.update_interest().is_err() {
             return inner.state.untold().map_or(Step::Rest, Step::Tell);
         }
@@ -246,7 +252,8 @@ impl<I: DatagramIo, H: Host> DatagramDriver<I, H> {
             inner.state.told(Notice::Lost);
             inner.rest = None;
             inner.error = None;
-            let timers = [inner.drain.take().map(|drain| drain.0), inner.retry.take()];
+            let drain = inner.drain.take().map(|drain| drain.0);
+            let timers = [drain, inner.retry.take(), inner.listen.take()];
             timers.into_iter().flatten().for_each(|timer| timer.cancel());
             inner.state.take_cause()
         };
@@ -323,8 +330,8 @@ impl<I: DatagramIo, H: Host> DatagramDriver<I, H> {
             return;
         }
         inner.state.stalled();
-        let delay = FIRST_RETRY.saturating_mul(1 << inner.retries.min(16)).min(LONGEST_RETRY);
-        inner.retries += 1;
+        let delay = retry_delay(inner.retries);
+        inner.retries = inner.retries.saturating_add(1);
         let me = self.me.clone();
         let retry = move || {
             if let Some(me) = me.upgrade() {
@@ -337,6 +344,26 @@ impl<I: DatagramIo, H: Host> DatagramDriver<I, H> {
             }
         };
         inner.retry = Some(self.host.call_later(delay, Box::new(retry)));
+    }
+
+    /// A socket that somebody has shut down through a duplicate is readable for ever and never gives anything, or seldom.
+    /// A timer has the poller asked again.
+    fn watch_silence(&self, inner: &mut Inner<I>) {
+        if !inner.state.is_misled() || inner.listen.is_some() {
+            return;
+        }
+        let me = self.me.clone();
+        let listen = move || {
+            if let Some(me) = me.upgrade() {
+                let mut inner = me.inner.borrow_mut();
+                inner.listen = None;
+                inner.state.trusts();
+                drop(inner);
+                me.settle_soon();
+            }
+        };
+        let delay = retry_delay(inner.empty.saturating_sub(EMPTY_RECEIVES));
+        inner.listen = Some(self.host.call_later(delay, Box::new(listen)));
     }
 
     fn watch_drain(&self, inner: &mut Inner<I>) {

@@ -81,6 +81,7 @@ impl<I: DatagramIo, H: Host> DatagramDriver<I, H> {
         let mut inner = self.inner.borrow_mut();
         match inner.io.receive(inbox) {
             Ok(more) => {
+                inner.empty = 0;
                 let statistics = &mut inner.statistics;
                 statistics.receives += 1;
                 statistics.received += inbox.len() as u64;
@@ -89,8 +90,13 @@ impl<I: DatagramIo, H: Host> DatagramDriver<I, H> {
                 more
             }
             Err(error) => {
-                if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) {
-                    inner.meet(error);
+                match error.kind() {
+                    ErrorKind::WouldBlock => inner.received_nothing(),
+                    ErrorKind::Interrupted => {}
+                    _ => {
+                        inner.empty = 0;
+                        inner.meet(error);
+                    }
                 }
                 false
             }

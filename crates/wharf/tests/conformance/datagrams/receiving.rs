@@ -1,12 +1,14 @@
-//! What arrives (rows D-01, D-02, D-15, D-23, D-26, D-27).
+//! What arrives (rows D-01, D-02, D-15, D-23, D-26, D-27, D-48).
 
+use std::net::UdpSocket;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
 
-use wharf::{Address, UnixAddress, udp};
+use wharf::{Address, DatagramTransportRef, UnixAddress, udp};
 
 use super::bench::{Bench, Over, Settings, datagrams_over};
-use super::log::Call;
+use super::log::{Call, Log};
 use crate::support::pattern;
 
 datagrams_over!(d_01_each_datagram_is_one_call_in_order_of_arrival);
@@ -84,7 +86,7 @@ fn d_23_the_sender_is_a_path_or_nobody(bench: &mut Bench) {
     let (ours, theirs) = UnixDatagram::pair().unwrap();
     let (log, handle) = (bench.log(), bench.event_loop().handle().clone());
     let protocol = log.plain();
-    bench.event_loop().block_on(udp::adopt(&handle, ours, || protocol)).unwrap();
+    bench.event_loop().block_on(udp::adopt(&handle, ours, || protocol).into_future()).unwrap();
     theirs.send(b"from the other end").unwrap();
     bench.run_until(|| log.has(Call::Data));
     assert_eq!(log.senders(), [None]);
@@ -206,7 +208,7 @@ fn d_23_descriptors_that_are_passed_along_are_not_kept() {
     let (ours, theirs) = UnixDatagram::pair().unwrap();
     let (log, handle) = (bench.log(), bench.event_loop().handle().clone());
     let protocol = log.plain();
-    bench.event_loop().block_on(udp::adopt(&handle, ours, || protocol)).unwrap();
+    bench.event_loop().block_on(udp::adopt(&handle, ours, || protocol).into_future()).unwrap();
     let (passed, other_end) = UnixDatagram::pair().unwrap();
     other_end.set_nonblocking(true).unwrap();
     let fds = [passed.as_fd().as_raw_fd()];
@@ -219,4 +221,46 @@ fn d_23_descriptors_that_are_passed_along_are_not_kept() {
     let refused = other_end.send(b"anybody there").unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
     bench.finish();
+}
+
+/// An endpoint whose socket was shut down through a duplicate, and a peer.
+fn deafen(bench: &mut Bench, how: std::net::Shutdown) -> (Log, DatagramTransportRef, UdpSocket) {
+    let ours = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let duplicate = socket2::Socket::from(ours.try_clone().unwrap());
+    let (log, handle) = (bench.log(), bench.event_loop().handle().clone());
+    let protocol = log.plain();
+    let adopting = udp::adopt(&handle, ours, || protocol).into_future();
+    let (transport, _) = bench.event_loop().block_on(adopting).unwrap();
+    // Of a socket without a peer the system says that it cannot, and does.
+    let _ = duplicate.shutdown(how);
+    let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+    (log, transport, peer)
+}
+
+#[test]
+fn d_48_a_socket_that_was_shut_down_by_another_does_not_spin() {
+    use std::net::Shutdown::{Both, Read};
+    for how in [Read, Both] {
+        let mut bench = Bench::new(Over::Udp4);
+        let (log, transport, peer) = deafen(&mut bench, how);
+        let before = bench.event_loop().statistics().events;
+        assert_eq!(bench.stirrings(), 0, "{how:?}: a timer asks, and no time passes");
+        let events = bench.event_loop().statistics().events - before;
+        assert!((8..=32).contains(&events), "{how:?}: {events} events");
+        // Later once for each time that the timer asks, and once more where nothing is polled for.
+        for _ in 0..10 {
+            bench.advance(Duration::from_millis(64));
+            let before = bench.event_loop().statistics().events;
+            assert_eq!(bench.stirrings(), 0, "{how:?}");
+            let events = bench.event_loop().statistics().events - before;
+            assert!(events <= 2, "{how:?}: {events} events");
+        }
+        peer.send_to(b"hello", transport.local_addr().unwrap().ip().unwrap()).unwrap();
+        bench.advance(Duration::from_millis(64));
+        bench.run_until(|| log.has(Call::Data));
+        transport.abort();
+        bench.run_until(|| log.is_lost());
+        assert_eq!(log.story(), ["made", "data hello", "lost aborted"]);
+        bench.finish();
+    }
 }
