@@ -1,7 +1,6 @@
 //! Putting a protocol on a socket: the last step of every endpoint.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use wharf_core::datagram::driver::DatagramOptions;
@@ -9,33 +8,10 @@ use wharf_core::{DatagramTransportRef, IntoDatagramProtocol};
 use wharf_reactor::datagram::{DatagramDriver, datagrams};
 use wharf_reactor::{Handle, LoopClosed, LoopHandle, oneshot};
 
-use crate::socket::{Socket, Wishes, adopted};
+use crate::socket::Socket;
 
 /// What opening an endpoint gives: the transport, and the protocol as the user keeps it.
 pub type Opened<P> = (DatagramTransportRef, <P as IntoDatagramProtocol>::Shared);
-
-/// Puts the protocol of `factory` on a datagram socket that somebody else has made: UDP or Unix, bound or connected or
-/// both, one end of a socket pair.
-///
-/// A socket that is connected sends to its peer, whether that has a name or not.
-///
-/// # Errors
-/// `InvalidInput` when it is no datagram socket, or of a family that is not spoken here.
-#[doc(alias = "create_datagram_endpoint")]
-pub async fn adopt<P, F>(
-    handle: &LoopHandle,
-    socket: impl Into<OwnedFd>,
-    factory: F,
-) -> io::Result<Opened<P>>
-where
-    P: IntoDatagramProtocol,
-    F: FnOnce() -> P,
-{
-    let socket = adopted(socket.into())?;
-    let (socket, target) = Socket::new(handle, socket, false, Wishes::default())?;
-    let options = DatagramOptions { target, ..DatagramOptions::default() };
-    establish(handle, socket, factory, options).await
-}
 
 /// Puts a protocol on a socket. Ends after `connection_made` has returned.
 pub(crate) async fn establish<P: IntoDatagramProtocol>(

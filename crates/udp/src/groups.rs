@@ -142,13 +142,40 @@ pub(crate) fn set_interface(
     interface: Interface,
 ) -> io::Result<()> {
     match interface {
-        Interface::Index(_) if v4 => Err(invalid(
-            "an IPv4 endpoint sends to groups by an interface that is named by address",
-        )),
+        Interface::Index(index) if v4 => set_interface_v4(socket, index),
         Interface::Any if v4 => socket.set_multicast_if_v4(&Ipv4Addr::UNSPECIFIED),
         Interface::Address(address) if v4 => socket.set_multicast_if_v4(&address),
         other => socket.set_multicast_if_v6(other.for_v6()?),
     }
+}
+
+/// Linux takes a number in a structure of its own, which is what joining by number takes too.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn set_interface_v4(socket: &socket2::Socket, index: NonZeroU32) -> io::Result<()> {
+    let index = i32::try_from(index.get())
+        .map_err(|_| invalid(format!("no interface has the number {index}")))?;
+    let none = libc::in_addr { s_addr: 0 };
+    let by_number = libc::ip_mreqn { imr_multiaddr: none, imr_address: none, imr_ifindex: index };
+    Ok(nix::sys::socket::setsockopt(socket, OutgoingInterface, &by_number)?)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[derive(Debug, Clone, Copy)]
+struct OutgoingInterface;
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+nix::setsockopt_impl!(
+    OutgoingInterface,
+    libc::IPPROTO_IP,
+    libc::IP_MULTICAST_IF,
+    libc::ip_mreqn,
+    nix::sys::socket::sockopt::SetStruct<'_, libc::ip_mreqn>
+);
+
+/// Elsewhere the number is not taken everywhere.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn set_interface_v4(_: &socket2::Socket, _: NonZeroU32) -> io::Result<()> {
+    Err(invalid("an IPv4 endpoint sends to groups by an interface that is named by address here"))
 }
 
 pub(crate) fn set_loop(socket: &socket2::Socket, v4: bool, on: bool) -> io::Result<()> {

@@ -18,6 +18,7 @@
 
 #![deny(unsafe_code)]
 
+mod adopt;
 mod establish;
 mod groups;
 mod mmsg;
@@ -26,7 +27,8 @@ mod options;
 mod socket;
 pub mod unix;
 
-pub use establish::{Opened, adopt};
+pub use adopt::{Adopt, adopt};
+pub use establish::Opened;
 pub use groups::{Groups, Interface};
 pub use mmsg::Abilities;
 #[doc(hidden)]

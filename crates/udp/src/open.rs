@@ -13,7 +13,7 @@ use wharf_reactor::{EndpointList, Endpoints, LoopHandle};
 
 use crate::establish::{Opened, establish};
 use crate::groups::{self, Interface};
-use crate::options::endpoint_setters;
+use crate::options::{Buffers, endpoint_setters, fact_setters};
 use crate::socket::{Socket, Speaks, Wishes, invalid};
 
 /// Opens an endpoint at `at`, which hears everybody, and puts the protocol of `factory` on it.
@@ -81,14 +81,14 @@ pub struct Open<F> {
     group_interface: Option<Interface>,
     group_loop: Option<bool>,
     group_ttl: Option<u8>,
-    receive_buffer: Option<usize>,
-    send_buffer: Option<usize>,
+    buffers: Buffers,
     wishes: Wishes,
     options: DatagramOptions,
 }
 
 impl<F> Open<F> {
     endpoint_setters!();
+    fact_setters!();
 
     fn new(handle: &LoopHandle, factory: F) -> Self {
         Self {
@@ -104,8 +104,7 @@ impl<F> Open<F> {
             group_interface: None,
             group_loop: None,
             group_ttl: None,
-            receive_buffer: None,
-            send_buffer: None,
+            buffers: Buffers::default(),
             wishes: Wishes::default(),
             options: DatagramOptions::default(),
         }
@@ -167,26 +166,6 @@ impl<F> Open<F> {
     /// How many routers what is sent to a group may pass; one, and so none, unless said otherwise.
     pub fn multicast_ttl(mut self, hops: u8) -> Self {
         self.group_ttl = Some(hops);
-        self
-    }
-
-    /// Whether each datagram tells its congestion mark.
-    pub fn ecn(mut self, tell: bool) -> Self {
-        self.wishes.ecn = tell;
-        self
-    }
-
-    /// Whether each datagram tells when the system received it.
-    pub fn timestamps(mut self, tell: bool) -> Self {
-        self.wishes.timestamps = tell;
-        self
-    }
-
-    /// Whether each datagram tells which address of ours, and which interface, it came to. Unless said otherwise that is
-    /// so where an endpoint has more than one, which is bound to everywhere and not connected: answers leave from that
-    /// address.
-    pub fn packet_info(mut self, tell: bool) -> Self {
-        self.wishes.destination = Some(tell);
         self
     }
 
@@ -269,7 +248,7 @@ impl<F> Open<F> {
         if let Some(hops) = self.group_ttl {
             groups::set_ttl(socket, v4, hops)?;
         }
-        self.set_buffers(socket)
+        self.buffers.set(socket)
     }
 }
 

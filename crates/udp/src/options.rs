@@ -1,6 +1,27 @@
 //! The settings that UDP and Unix endpoints have in common.
 
-/// Gives a builder with the fields `options: DatagramOptions`, `receive_buffer` and `send_buffer` their setters.
+use std::io;
+
+/// How much the system keeps for a socket, where that is said.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Buffers {
+    pub(crate) receive: Option<usize>,
+    pub(crate) send: Option<usize>,
+}
+
+impl Buffers {
+    pub(crate) fn set(self, socket: &socket2::Socket) -> io::Result<()> {
+        if let Some(bytes) = self.receive {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        if let Some(bytes) = self.send {
+            socket.set_send_buffer_size(bytes)?;
+        }
+        Ok(())
+    }
+}
+
+/// Gives a builder with the fields `options: DatagramOptions`, `buffers: Buffers` and `wishes: Wishes` its setters.
 macro_rules! endpoint_setters {
     () => {
         /// The limits of the queue in bytes; 64 KiB, 16 KiB and a ceiling of 16 MiB unless said otherwise. Each datagram
@@ -39,13 +60,13 @@ macro_rules! endpoint_setters {
         /// The size of the system's receive buffer, in bytes (`SO_RCVBUF`); what does not fit while nobody receives is
         /// lost. The system may give less.
         pub fn receive_buffer_size(mut self, bytes: usize) -> Self {
-            self.receive_buffer = Some(bytes);
+            self.buffers.receive = Some(bytes);
             self
         }
 
         /// The size of the system's send buffer, in bytes (`SO_SNDBUF`). The system may give less.
         pub fn send_buffer_size(mut self, bytes: usize) -> Self {
-            self.send_buffer = Some(bytes);
+            self.buffers.send = Some(bytes);
             self
         }
 
@@ -55,16 +76,32 @@ macro_rules! endpoint_setters {
             self.wishes.missing = missing;
             self
         }
-
-        fn set_buffers(&self, socket: &socket2::Socket) -> std::io::Result<()> {
-            if let Some(bytes) = self.receive_buffer {
-                socket.set_recv_buffer_size(bytes)?;
-            }
-            if let Some(bytes) = self.send_buffer {
-                socket.set_send_buffer_size(bytes)?;
-            }
-            Ok(())
-        }
     };
 }
 pub(crate) use endpoint_setters;
+
+/// Gives a builder with the field `wishes: Wishes` the setters for what is told of each datagram.
+macro_rules! fact_setters {
+    () => {
+        /// Whether each datagram tells its congestion mark.
+        pub fn ecn(mut self, tell: bool) -> Self {
+            self.wishes.ecn = tell;
+            self
+        }
+
+        /// Whether each datagram tells when the system received it.
+        pub fn timestamps(mut self, tell: bool) -> Self {
+            self.wishes.timestamps = tell;
+            self
+        }
+
+        /// Whether each datagram tells which address of ours, and which interface, it came to. Unless said otherwise that is
+        /// so where an endpoint has more than one, which is bound to everywhere and not connected: answers leave from that
+        /// address.
+        pub fn packet_info(mut self, tell: bool) -> Self {
+            self.wishes.destination = Some(tell);
+            self
+        }
+    };
+}
+pub(crate) use fact_setters;

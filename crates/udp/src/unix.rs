@@ -17,9 +17,9 @@ use wharf_core::datagram::driver::{DatagramOptions, Target};
 use wharf_core::{Address, IntoDatagramProtocol, UnixAddress};
 use wharf_reactor::{LoopHandle, SocketFile};
 
-pub use crate::establish::adopt;
+pub use crate::adopt::adopt;
 use crate::establish::{Opened, establish};
-use crate::options::endpoint_setters;
+use crate::options::{Buffers, endpoint_setters};
 use crate::socket::{Socket, Wishes, check_name};
 
 /// Opens an endpoint at a path, or at an abstract name, which hears everybody, and puts the protocol of `factory` on it.
@@ -57,8 +57,7 @@ pub struct Open<F> {
     local: Option<UnixAddress>,
     remote: Option<UnixAddress>,
     unlink: bool,
-    receive_buffer: Option<usize>,
-    send_buffer: Option<usize>,
+    buffers: Buffers,
     wishes: Wishes,
     options: DatagramOptions,
 }
@@ -73,8 +72,7 @@ impl<F> Open<F> {
             local: None,
             remote: None,
             unlink: true,
-            receive_buffer: None,
-            send_buffer: None,
+            buffers: Buffers::default(),
             wishes: Wishes::default(),
             options: DatagramOptions::default(),
         }
@@ -96,7 +94,7 @@ impl<F> Open<F> {
     fn socket(&self) -> io::Result<(Socket, Target)> {
         let socket = socket2::Socket::new(Domain::UNIX, Type::DGRAM, None)?;
         socket.set_nonblocking(true)?;
-        self.set_buffers(&socket)?;
+        self.buffers.set(&socket)?;
         let mut file = None;
         if let Some(at) = &self.local {
             bind_to(&socket, at).map_err(|error| about("bind to", at, &error))?;

@@ -8,11 +8,12 @@ use std::os::unix::net::{UnixDatagram, UnixStream};
 
 use socket2::SockRef;
 use wharf::reactor::stream::SocketView;
-use wharf::udp::{Groups, Interface, Target};
+use wharf::udp::{DropPolicy, Groups, Interface, Target};
 use wharf::{Address, DatagramTransportRef, udp};
 
 use super::bench::{Bench, Over, datagrams_over};
 use super::log::{Call, Log};
+use crate::support::limits;
 
 /// Opens an endpoint of a logging protocol.
 macro_rules! open {
@@ -177,7 +178,8 @@ fn d_22_what_is_no_datagram_socket_is_refused() {
         let handle = bench.event_loop().handle().clone();
         let log = Log::new();
         let protocol = log.plain();
-        let adopted = bench.event_loop().block_on(udp::adopt(&handle, fd, || protocol));
+        let adopted =
+            bench.event_loop().block_on(udp::adopt(&handle, fd, || protocol).into_future());
         assert_eq!(adopted.unwrap_err().kind(), ErrorKind::InvalidInput);
         assert!(log.story().is_empty());
     }
@@ -199,7 +201,7 @@ fn d_22_an_adopted_socket_is_as_its_maker_left_it() {
         let handle = bench.event_loop().handle().clone();
         let log = bench.log();
         let protocol = log.plain();
-        let adopting = udp::adopt(&handle, ours, || protocol);
+        let adopting = udp::adopt(&handle, ours, || protocol).into_future();
         let (transport, _) = bench.event_loop().block_on(adopting).unwrap();
         assert_eq!(transport.local_addr(), Some(Address::Ip(at)));
         let to = Address::Ip(peer.local_addr().unwrap());
@@ -350,6 +352,35 @@ fn d_36_groups_of_ipv4_are_joined_and_left() {
     bench.finish();
 }
 
+#[test]
+fn d_36_the_interface_of_an_ipv4_endpoint_may_be_named_by_number() {
+    let Ok(number) = nix::net::if_::if_nametoindex("lo") else { return };
+    let mut bench = Bench::new(Over::Udp4);
+    let (group, on) =
+        (IpAddr::from([239, 255, 77, 2]), Interface::Index(number.try_into().unwrap()));
+    let opened =
+        open!(bench, |handle, factory| udp::bind(&handle, "0.0.0.0:0", factory).join(group, on));
+    let (log, listener) = opened.unwrap();
+    let opened = open!(bench, |handle, factory| {
+        udp::bind(&handle, "0.0.0.0:0", factory).multicast_interface(on)
+    });
+    let (refused, sender) = opened.unwrap();
+    let to = Address::Ip(SocketAddr::new(group, port(&listener)));
+    sender.send_to(b"one", Some(&to)).unwrap();
+    bench.run_until(|| log.has(Call::Data));
+    let groups = sender.extra::<Groups>().unwrap();
+    groups.set_interface(Interface::Any).unwrap();
+    groups.set_interface(on).unwrap();
+    sender.send_to(b"two", Some(&to)).unwrap();
+    bench.run_until(|| log.count(Call::Data) == 2);
+    for nothing in [i32::MAX as u32, u32::MAX] {
+        let nothing = Interface::Index(NonZeroU32::new(nothing).unwrap());
+        assert!(groups.set_interface(nothing).is_err(), "there is no such interface");
+    }
+    assert!(!refused.has(Call::Error));
+    bench.finish();
+}
+
 /// The numbers of the interfaces that speak IPv6.
 fn interfaces() -> Vec<NonZeroU32> {
     let table = std::fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
@@ -413,6 +444,51 @@ fn d_36_a_lost_endpoint_and_a_unix_one_have_no_groups() {
 }
 
 #[test]
+fn d_22_an_adopted_socket_takes_the_settings_of_any_endpoint() {
+    let mut bench = Bench::new(Over::Unix);
+    let (ours, theirs) = UnixDatagram::pair().unwrap();
+    let small = limits(100, 50);
+    let opened = open!(bench, |handle, factory| {
+        udp::adopt(&handle, ours, factory)
+            .write_buffer_limits(small)
+            .datagram_limits(limits(7, 3))
+            .drop_policy(DropPolicy::DropOldest)
+            .send_buffer_size(9000)
+            .receive_buffer_size(9000)
+    });
+    let (log, transport) = opened.unwrap();
+    let set = transport.queue_limits();
+    assert_eq!((set.bytes, set.datagrams), (small, limits(7, 3)));
+    assert_eq!(transport.drop_policy(), DropPolicy::DropOldest);
+    // The system keeps as much again for itself.
+    assert_eq!(socket(&transport, |socket| socket.send_buffer_size()).unwrap(), 18_000);
+    assert_eq!(socket(&transport, |socket| socket.recv_buffer_size()).unwrap(), 18_000);
+    theirs.send(b"hello").unwrap();
+    bench.run_until(|| log.has(Call::Data));
+    bench.finish();
+
+    let mut bench = Bench::new(Over::Udp4);
+    let ours = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let at = ours.local_addr().unwrap();
+    let seen = std::rc::Rc::new(std::cell::Cell::new(false));
+    let (handle, told) = (bench.event_loop().handle().clone(), seen.clone());
+    let adopting = udp::adopt(&handle, ours, || Looks(told)).packet_info(true).into_future();
+    bench.event_loop().block_on(adopting).unwrap();
+    UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", at).unwrap();
+    bench.run_until(|| seen.get());
+    bench.finish();
+}
+
+/// Sees whether a datagram tells where it came to.
+struct Looks(std::rc::Rc<std::cell::Cell<bool>>);
+
+impl wharf::DatagramProtocol for Looks {
+    fn datagrams_received(&mut self, _: &DatagramTransportRef, batch: &wharf::datagram::Batch<'_>) {
+        self.0.set(batch.iter().all(|datagram| datagram.to() == Some(Ipv4Addr::LOCALHOST.into())));
+    }
+}
+
+#[test]
 fn d_37_descriptors_are_non_blocking_and_close_on_exec() {
     use nix::fcntl::{FcntlArg, FdFlag, fcntl};
     let mut bench = Bench::new(Over::Udp4);
@@ -428,7 +504,7 @@ fn d_37_descriptors_are_non_blocking_and_close_on_exec() {
     let handle = bench.event_loop().handle().clone();
     let log = bench.log();
     let protocol = log.plain();
-    let adopting = udp::adopt(&handle, theirs, || protocol);
+    let adopting = udp::adopt(&handle, theirs, || protocol).into_future();
     let (adopted, _) = bench.event_loop().block_on(adopting).unwrap();
     for transport in [made, unix, adopted] {
         assert!(socket(&transport, |socket| socket.nonblocking()).unwrap());

@@ -104,7 +104,7 @@ fn d_25_the_end_of_a_socket_pair_can_send() {
     theirs.set_nonblocking(true).unwrap();
     let (log, handle) = (bench.log(), bench.event_loop().handle().clone());
     let protocol = log.plain();
-    let adopting = udp::adopt(&handle, ours, || protocol);
+    let adopting = udp::adopt(&handle, ours, || protocol).into_future();
     let (transport, _) = bench.event_loop().block_on(adopting).unwrap();
     transport.send_to(b"z", None).unwrap();
     bench.settle();
