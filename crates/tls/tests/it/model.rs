@@ -14,7 +14,7 @@ use wharf_tls::{ServerConfig, rustls};
 
 /// What the client does next.
 #[derive(Debug, Clone, Copy)]
-pub enum Deed {
+pub(crate) enum Deed {
     /// Writes so much plaintext.
     Write(u16),
     /// Sends its records as they are.
@@ -44,7 +44,7 @@ pub enum Deed {
 }
 
 /// The two configurations, made once.
-pub struct Ground {
+pub(crate) struct Ground {
     server: ServerConfig,
     client: Arc<rustls::ClientConfig>,
 }
@@ -52,7 +52,7 @@ pub struct Ground {
 const NAME: &str = "wharf.test";
 
 impl Ground {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let key = rcgen::KeyPair::generate().expect("a key can be made");
         let params = rcgen::CertificateParams::new(vec![NAME.to_owned()]).expect("a good name");
@@ -75,7 +75,7 @@ impl Ground {
     }
 
     /// Plays `deeds` against a server of ours, and holds it to the rules.
-    pub fn play(&self, deeds: &[Deed]) {
+    pub(crate) fn play(&self, deeds: &[Deed]) {
         let stage = Stage::new();
         let heard = Rc::new(RefCell::new(Heard::default()));
         let protocol = Listener(Rc::clone(&heard));

@@ -175,8 +175,8 @@ async fn unix_pair(scene: &Scene, folder: &Folder) -> (DatagramTransportRef, Uni
     let peer = UnixDatagram::bind(folder.join("b")).expect("a path can be bound");
     peer.set_nonblocking(true).expect("a socket can be made non-blocking");
     let protocol = Recorder::new(scene, "U");
-    let open = unix_datagram::connect(&scene.handle, &folder.join("b"), || protocol);
-    let opened = open.local_addr(&folder.join("a")).await;
+    let open = unix_datagram::connect(&scene.handle, folder.join("b"), || protocol);
+    let opened = open.local_addr(folder.join("a")).await;
     (opened.expect("a path can be connected to").0, peer)
 }
 
