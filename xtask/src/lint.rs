@@ -1,4 +1,4 @@
-//! Check formatting, clippy on all targets, and documentation, with warnings as errors.
+//! Check formatting, clippy and documentation, with warnings as errors, and packaging.
 
 use lexopt::Parser;
 use xshell::cmd;
@@ -16,5 +16,9 @@ pub(crate) fn run(project: &Project, args: Parser) -> Result<Outcome> {
     })?;
     step("rustdoc", || {
         cmd!(sh, "cargo doc --no-deps --locked").env("RUSTDOCFLAGS", "-D warnings").run()
+    })?;
+    step("package", || {
+        // Offline, because the steps above have fetched what is needed; unverified, because they have built it.
+        cmd!(sh, "cargo package --workspace --no-verify --allow-dirty --offline --quiet").run()
     })
 }
