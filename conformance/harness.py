@@ -21,6 +21,7 @@ import logging
 import os
 import shutil
 import socket
+import ssl
 import struct
 import tempfile
 import time
@@ -29,10 +30,12 @@ TICK = 0.04     # One settle step in seconds; `record.py --tick` changes it.
 
 
 def error_name(exc):
-    """The type of an exception and its errno, without any text of its own."""
+    """The type of an exception and its errno, or what OpenSSL calls the reason, without any text of its own."""
     if exc is None:
         return "None"
     name = type(exc).__name__
+    if isinstance(exc, ssl.SSLError):
+        return f"{name}[{exc.reason}]" if exc.reason else name
     if isinstance(exc, OSError) and exc.errno:
         return f"{name}[{errno.errorcode.get(exc.errno, exc.errno)}]"
     return name

@@ -19,6 +19,7 @@ import warnings
 
 import harness
 import scenarios
+import tls_scenarios      # noqa: F401    It enlists the scenarios of TLS.
 
 OLDEST = (3, 12)
 

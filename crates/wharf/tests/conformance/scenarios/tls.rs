@@ -11,7 +11,7 @@ use wharf::tls::{self, ClientConfig, rustls};
 use wharf::{Flow, KeepOpen, Lost, Protocol, TransportRef};
 
 use super::comparison::assert_conforms;
-use crate::support::authority::{BOTH, NAME};
+use crate::support::authority::{Authority, BOTH, NAME};
 use crate::support::tls_peer::TlsPeer;
 use crate::tls::rig::Rig;
 
@@ -58,18 +58,41 @@ fn raised(why: &Lost) -> String {
     }
 }
 
+/// What a failed handshake makes of connecting.
+fn raised_by_connecting(error: &io::Error) -> String {
+    match tls::Error::find(error) {
+        Some(tls::Error::HandshakeTimedOut) => "TimeoutError".into(),
+        Some(tls::Error::HandshakeEnded) => "EOFError".into(),
+        Some(tls::Error::Protocol(rustls::Error::InvalidCertificate(why))) => {
+            let why = format!("{why:?}");
+            let name = why.split(' ').next().unwrap_or_default();
+            format!("SSLCertVerificationError[{name}]")
+        }
+        _ if error.kind() == io::ErrorKind::ConnectionReset => {
+            "ConnectionResetError[ECONNRESET]".into()
+        }
+        _ => format!("{error:?}"),
+    }
+}
+
 type Hook = Box<dyn FnMut(&TransportRef, &[u8])>;
 
 /// A protocol that writes what it hears.
 struct Recorder {
     trace: Trace,
     name: &'static str,
+    made: Box<dyn FnMut(&TransportRef)>,
     got: Hook,
 }
 
 impl Recorder {
     fn new(trace: &Trace, name: &'static str) -> Self {
-        Self { trace: trace.clone(), name, got: Box::new(|_, _| {}) }
+        Self { trace: trace.clone(), name, made: Box::new(|_| {}), got: Box::new(|_, _| {}) }
+    }
+
+    fn made(mut self, hook: impl FnMut(&TransportRef) + 'static) -> Self {
+        self.made = Box::new(hook);
+        self
     }
 
     fn got(mut self, hook: impl FnMut(&TransportRef, &[u8]) + 'static) -> Self {
@@ -83,8 +106,9 @@ impl Recorder {
 }
 
 impl Protocol for Recorder {
-    fn connection_made(&mut self, _: &TransportRef) {
+    fn connection_made(&mut self, transport: &TransportRef) {
         self.heard("connection_made");
+        (self.made)(transport);
     }
 
     fn data_received(&mut self, transport: &TransportRef, data: &[u8]) {
@@ -277,6 +301,58 @@ fn t06_nobody_answers_our_goodbye() {
 }
 
 #[test]
+fn t07_a_handshake_that_comes_to_nothing() {
+    let (rig, trace) = (Rig::new(), Trace::default());
+    let connecting = |config: ClientConfig, server: rustls::ServerConfig| {
+        let (below, peer) = rig.connect(config, Recorder::new(&trace, "A"), server);
+        let layer = below.protocol().expect("it has been put there");
+        let outcome = move |rig: &Rig| {
+            rig.stage.run();
+            let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+            match layer.poll_established(&below, &mut cx) {
+                std::task::Poll::Ready(Err(error)) => raised_by_connecting(&error),
+                other => panic!("{other:?}"),
+            }
+        };
+        (outcome, peer)
+    };
+    let good = || rig.authority.rustls_server(BOTH);
+
+    let brief = rig.authority.client().handshake_timeout(Duration::from_millis(200));
+    let (outcome, _silent) = connecting(brief, good());
+    rig.stage.run();
+    rig.stage.advance(Duration::from_millis(200));
+    trace.line(format!("> silent peer, timeout 0.2 raises {}", outcome(&rig)));
+
+    let (outcome, peer) = connecting(rig.authority.client(), good());
+    rig.stage.run();
+    peer.wire().close();
+    trace.line("peer> close during the handshake");
+    trace.line(format!("> peer closes raises {}", outcome(&rig)));
+
+    let zero = rig.authority.client().handshake_timeout(Duration::ZERO);
+    let (outcome, _silent) = connecting(zero, good());
+    rig.stage.run();
+    rig.stage.advance(Duration::ZERO);
+    trace.line(format!("> timeout zero raises {}", outcome(&rig)));
+
+    let stranger = Authority::new().rustls_server(BOTH);
+    let identity = rig.authority.issue("other.test", |_| {});
+    let misnamed = rig.authority.rustls_server_as(identity, BOTH);
+    for (label, server) in [("unknown authority", stranger), ("wrong name", misnamed)] {
+        let (outcome, peer) = connecting(rig.authority.client(), server);
+        rig.exchange(&peer);
+        trace.line(format!("> {label} raises {}", outcome(&rig)));
+        let told = match peer.with_engine(|engine| engine.process_new_packets().err()) {
+            Some(rustls::Error::AlertReceived(alert)) => format!("SSLError[{alert:?}]"),
+            other => format!("{other:?}"),
+        };
+        trace.line(format!("peer< handshake {told}"));
+    }
+    trace.assert_conforms("T07");
+}
+
+#[test]
 fn t08_both_ends_start_tls_on_one_connection() {
     let (rig, trace) = (Rig::new(), Trace::default());
     let server_config = rig.authority.server();
@@ -378,4 +454,50 @@ fn q04_close_twice_then_other_calls() {
     scene.run();
     trace.value("connection_lost after abort", trace.has("connection_lost"));
     trace.assert_conforms("Q04");
+}
+
+#[test]
+fn q19_tls_over_tls() {
+    let (rig, trace) = (Rig::new(), Trace::default());
+    let (server_config, client_config) = (rig.authority.server(), rig.authority.client());
+    let (told, inner_config) = (trace.clone(), server_config.clone());
+    let server = Recorder::new(&trace, "S")
+        .made(move |transport| {
+            let told = told.clone();
+            let started = tls::start_tls(transport, inner_config.clone(), b"");
+            drop(started.on_established(move |started| {
+                started.expect("the handshake is good");
+                told.line("> server inner start_tls returned");
+            }));
+        })
+        .got(|transport, data| {
+            transport.write(&data.to_ascii_uppercase());
+        });
+    let (told, inner_config) = (trace.clone(), client_config.clone());
+    let closing = trace.clone();
+    let client = Recorder::new(&trace, "C")
+        .made(move |transport| {
+            let told = told.clone();
+            let started = tls::start_tls(transport, (inner_config.clone(), NAME), b"");
+            drop(started.on_established(move |started| {
+                let inner = started.expect("the handshake is good");
+                told.line("> client inner start_tls returned");
+                inner.write(b"abc");
+            }));
+        })
+        .got(move |transport, _| {
+            transport.close();
+            closing.line("> close inner");
+        });
+    let server = tls::server(server_config, once(server))();
+    let client = tls::client(client_config, NAME, || client)();
+    let _pair = rig.stage.pair(server, client);
+    rig.stage.run();
+    trace.assert_conforms("Q19");
+}
+
+/// A factory for one connection.
+fn once<T>(value: T) -> impl FnMut() -> T {
+    let mut value = Some(value);
+    move || value.take().expect("one connection")
 }
