@@ -191,6 +191,26 @@ pub(super) const EXAMPLES: &[Example] = &[
         prints: &[LISTENS],
     },
     Example {
+        program: "redis",
+        args: &[ANY_PORT],
+        script: &[
+            Send(ONE, "*2\r\n$4\r\nINCR\r\n$1\r\nn\r\nPI"),
+            Expect(ONE, ":1\r\n"),
+            Send(ONE, "NG\r\nGET n\r\n"),
+            Expect(ONE, "+PONG\r\n$1\r\n1\r\n"),
+            Runs("redis-cli", &["-p", "{port}", "INCR", "n"], "2\n"),
+            Runs(
+                "redis-benchmark",
+                &["-p", "{port}", "-q", "-t", "set,get,incr", "-n", "1000", "-P", "16"],
+                "GET: ",
+            ),
+            Send(ONE, "*1\r\n$2000000000\r\n"),
+            Expect(ONE, "-ERR Protocol error: invalid bulk length\r\n"),
+            Ended(ONE),
+        ],
+        prints: &[LISTENS],
+    },
+    Example {
         program: "idle_timeout",
         args: &[ANY_PORT, "1"],
         script: &[Send(ONE, "one"), Expect(ONE, "one"), Expect(ONE, "* bye\n"), Ended(ONE)],

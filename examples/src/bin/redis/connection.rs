@@ -1,0 +1,183 @@
+//! One client's connection: bytes become requests, and replies become bytes.
+//!
+//! While replies are not taken nothing more is read, and no request is done that has come already.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use wharf::{Flow, Lost, Protocol, Scheduler, TransportRef};
+
+use crate::commands::{self, Reply};
+use crate::resp::{Parser, ProtocolError};
+use crate::store::Store;
+
+pub(crate) struct Connection {
+    store: Rc<RefCell<Store>>,
+    parser: Parser,
+    /// Where time comes from; there while the connection is.
+    scheduler: Option<Rc<dyn Scheduler>>,
+}
+
+impl Connection {
+    pub(crate) fn new(store: Rc<RefCell<Store>>) -> Self {
+        Self { store, parser: Parser::default(), scheduler: None }
+    }
+
+    /// Does what was asked for, until the replies are too many or there is no request left.
+    fn work(&mut self, transport: &TransportRef) -> Result<(), ProtocolError> {
+        let Some(scheduler) = &self.scheduler else { return Ok(()) };
+        let now = scheduler.now();
+        let mut replies = Vec::new();
+        while let Some(request) = self.parser.next()? {
+            let quits =
+                request.arguments().next().is_some_and(|it| it.eq_ignore_ascii_case(b"quit"));
+            replies.clear();
+            commands::execute(&mut self.store.borrow_mut(), request, now).write(&mut replies);
+            let flow = transport.write(&replies);
+            if quits {
+                transport.close();
+            }
+            match flow {
+                Flow::Open if !quits => {}
+                Flow::Full => {
+                    transport.pause_reading();
+                    return Ok(());
+                }
+                Flow::Open | Flow::Closed => return Ok(()),
+            }
+        }
+        transport.resume_reading();
+        Ok(())
+    }
+
+    fn work_or_refuse(&mut self, transport: &TransportRef) {
+        if let Err(error) = self.work(transport) {
+            let mut reply = Vec::new();
+            Reply::Error(error.message().into()).write(&mut reply);
+            transport.write(&reply);
+            transport.close();
+        }
+    }
+}
+
+impl Protocol for Connection {
+    fn connection_made(&mut self, transport: &TransportRef) {
+        self.scheduler = Some(transport.scheduler());
+    }
+
+    fn data_received(&mut self, transport: &TransportRef, data: &[u8]) {
+        self.parser.push(data);
+        self.work_or_refuse(transport);
+    }
+
+    fn resume_writing(&mut self, transport: &TransportRef) {
+        // A close drains too, and what follows a QUIT is not done.
+        if !transport.is_closing() {
+            self.work_or_refuse(transport);
+        }
+    }
+
+    fn connection_lost(&mut self, _: &TransportRef, _: &Lost) {
+        self.scheduler = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use wharf::memory::{Seen, Stage, Wire};
+
+    fn client() -> (Stage, Wire) {
+        let stage = Stage::new();
+        let (_, _, wire) = stage.wire(Connection::new(Rc::default()));
+        (stage, wire)
+    }
+
+    /// What is answered, as text.
+    fn ask(stage: &Stage, wire: &Wire, request: &str) -> String {
+        wire.send(request.as_bytes());
+        stage.run();
+        String::from_utf8(wire.take()).unwrap()
+    }
+
+    #[test]
+    fn commands_are_answered_as_redis_answers() {
+        let (stage, wire) = client();
+        let cases = [
+            ("PING\r\n", "+PONG\r\n"),
+            ("*2\r\n$4\r\nECHO\r\n$2\r\nhi\r\n", "$2\r\nhi\r\n"),
+            ("SET n 9\r\nGET n\r\nGET none\r\n", "+OK\r\n$1\r\n9\r\n$-1\r\n"),
+            ("INCR n\r\nINCR new\r\nDBSIZE\r\n", ":10\r\n:1\r\n:2\r\n"),
+            ("DEL n new none\r\nEXISTS n\r\n", ":2\r\n:0\r\n"),
+            ("SET n x\r\nINCR n\r\n", "+OK\r\n-ERR value is not an integer or out of range\r\n"),
+            ("GET\r\n", "-ERR wrong number of arguments for 'get' command\r\n"),
+            ("*1\r\n$4\r\na\r\nb\r\n", "-ERR unknown command 'a??b'\r\n"),
+            ("SET n 1 EX 0\r\n", "-ERR invalid expire time in 'set' command\r\n"),
+            ("SET n 1 WHEN\r\n", "-ERR syntax error\r\n"),
+            ("CONFIG GET save\r\nCOMMAND DOCS\r\n", "*2\r\n$4\r\nsave\r\n$0\r\n\r\n*0\r\n"),
+        ];
+        for (request, answer) in cases {
+            assert_eq!(ask(&stage, &wire, request), answer, "{request}");
+        }
+        let last = format!("SET n {}\r\nINCR n\r\n", i64::MAX);
+        assert!(ask(&stage, &wire, &last).ends_with("would overflow\r\n"));
+    }
+
+    #[test]
+    fn keys_expire_by_the_clock_of_the_loop() {
+        let (stage, wire) = client();
+        assert_eq!(ask(&stage, &wire, "SET k v\r\nTTL k\r\nTTL none\r\n"), "+OK\r\n:-1\r\n:-2\r\n");
+        assert_eq!(ask(&stage, &wire, "EXPIRE k 10\r\nTTL k\r\n"), ":1\r\n:10\r\n");
+        stage.advance(Duration::from_millis(9_999));
+        assert_eq!(ask(&stage, &wire, "EXISTS k\r\n"), ":1\r\n");
+        stage.advance(Duration::from_millis(1));
+        assert_eq!(ask(&stage, &wire, "EXISTS k\r\nDBSIZE\r\n"), ":0\r\n:0\r\n");
+        assert_eq!(ask(&stage, &wire, "SET k v EX 1\r\nINCR n\r\n"), "+OK\r\n:1\r\n");
+        // A value that is set anew has all the time.
+        assert_eq!(
+            ask(&stage, &wire, "SET k v\r\nEXPIRE n 5\r\nINCR n\r\n"),
+            "+OK\r\n:1\r\n:2\r\n"
+        );
+        stage.advance(Duration::from_secs(2));
+        assert_eq!(ask(&stage, &wire, "GET k\r\nTTL n\r\n"), "$1\r\nv\r\n:3\r\n");
+        assert_eq!(ask(&stage, &wire, "EXPIRE k -1\r\nGET k\r\n"), ":1\r\n$-1\r\n");
+        let never = format!("EXPIRE n {}\r\n", i64::MAX);
+        assert!(ask(&stage, &wire, &never).contains("invalid expire time"));
+    }
+
+    #[test]
+    fn what_is_no_request_is_named_after_the_answers_before_it_and_ends_the_connection() {
+        let (stage, wire) = client();
+        let answer = ask(&stage, &wire, "PING\r\n*1\r\n$2000000000\r\n");
+        assert_eq!(answer, "+PONG\r\n-ERR Protocol error: invalid bulk length\r\n");
+        assert_eq!(wire.seen(), Seen::Eof);
+    }
+
+    #[test]
+    fn nothing_is_done_after_quit() {
+        let (stage, wire) = client();
+        assert_eq!(ask(&stage, &wire, "QUIT\r\nPING\r\n"), "+OK\r\n");
+        assert_eq!(wire.seen(), Seen::Eof);
+    }
+
+    #[test]
+    fn a_client_that_takes_no_answers_is_not_read_and_loses_none() {
+        let (stage, wire) = client();
+        wire.set_capacity(1024);
+        let value = "x".repeat(1000);
+        assert_eq!(ask(&stage, &wire, &format!("SET k {value}\r\n")), "+OK\r\n");
+        wire.limit_reads(1024);
+        let asked = 10_000;
+        wire.send("GET k\r\n".repeat(asked).as_bytes());
+        stage.run();
+        assert!(wire.unread() > 0, "everything was read");
+        let mut answers = Vec::new();
+        while wire.waiting() > 0 {
+            answers.extend(wire.take());
+            stage.run();
+        }
+        let answer = format!("$1000\r\n{value}\r\n");
+        assert!(answers == answer.repeat(asked).as_bytes(), "{} bytes came", answers.len());
+    }
+}
