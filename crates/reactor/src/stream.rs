@@ -20,6 +20,9 @@ pub trait StreamSocket: AsFd + 'static {
     /// Whether there is one direction only, as in a pipe: shutting it down is closing.
     const ONE_WAY: bool = false;
 
+    /// Whether each direction can end by itself, as those of a terminal cannot.
+    const HALF_CLOSES: bool = true;
+
     /// Reads.
     ///
     /// # Errors
@@ -211,6 +214,11 @@ impl<S: StreamSocket> Polled<S> {
 
 impl<S: StreamSocket> StreamIo for Polled<S> {
     const ONE_WAY: bool = S::ONE_WAY;
+
+    #[inline]
+    fn can_half_close(&self) -> bool {
+        S::HALF_CLOSES
+    }
 
     #[inline]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

@@ -62,6 +62,13 @@ pub trait StreamIo: Sized + 'static {
     /// Whether there is one direction only, as in a pipe: shutting it down is closing.
     const ONE_WAY: bool = false;
 
+    /// Whether each direction can end by itself. Where it cannot, as on a terminal, `write_eof` does nothing and the
+    /// peer's end is the end of the stream whatever the protocol answers.
+    #[inline]
+    fn can_half_close(&self) -> bool {
+        true
+    }
+
     // ---- for layers over another transport ----
 
     /// Whether this is a layer over another transport: what is written goes to that one's buffer and not to the system.
@@ -77,11 +84,6 @@ pub trait StreamIo: Sized + 'static {
     /// Whether the transport below is closing, which closes this one.
     fn is_closing_below(&self) -> bool {
         false
-    }
-
-    /// Whether each direction can end by itself.
-    fn can_half_close(&self) -> bool {
-        true
     }
 
     /// The stream closes in order, and everything that was queued has been written: says goodbye to the peer. Answers

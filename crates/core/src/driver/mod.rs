@@ -272,7 +272,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
                         answer = protocol.eof_received(transport);
                     });
                 let mut inner = self.inner.borrow_mut();
-                if I::LAYERED && !inner.io.can_half_close() {
+                if !inner.io.can_half_close() {
                     answer = KeepOpen::No;
                 }
                 inner.state.eof_answered(answer);

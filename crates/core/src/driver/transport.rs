@@ -225,7 +225,7 @@ impl<I: StreamIo, H: Host> WriteTransport for StreamDriver<I, H> {
 
     fn write_eof(&self) {
         let mut inner = self.inner.borrow_mut();
-        if I::LAYERED && !inner.io.can_half_close() {
+        if !inner.io.can_half_close() {
             return;
         }
         if I::ONE_WAY {
@@ -238,7 +238,7 @@ impl<I: StreamIo, H: Host> WriteTransport for StreamDriver<I, H> {
     }
 
     fn can_write_eof(&self) -> bool {
-        !I::LAYERED || self.inner.borrow().io.can_half_close()
+        self.inner.borrow().io.can_half_close()
     }
 
     fn write_buffer_len(&self) -> usize {
