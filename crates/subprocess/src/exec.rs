@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::process::Command;
 use std::rc::Rc;
@@ -106,6 +107,19 @@ impl<F> Exec<F> {
     /// What the child writes its errors to.
     pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
         self.settings.stdio[2] = Some(stderr.into());
+        self
+    }
+
+    /// Gives the child a terminal: `slave`, of [`pty::open`](crate::pty::open), is its stdin, stdout and stderr, and
+    /// the terminal that controls the [`session`](Self::session) that it begins, so that what is typed into the master
+    /// reaches it as signals, too. Slow: see [the crate](crate#what-a-start-costs).
+    ///
+    /// What is said about a standard descriptor after this holds instead.
+    /// Awaiting it fails when `slave` is no terminal, or already controls a session.
+    /// `slave` is closed here once the child has it, so that the master hears of the child's end.
+    pub fn terminal(mut self, slave: impl Into<OwnedFd>) -> Self {
+        self.settings.stdio = [None, None, None];
+        self.settings.terminal = Some(slave.into());
         self
     }
 

@@ -8,13 +8,22 @@ use std::process::Command;
 use crate::exec::Exec;
 use crate::run::Run;
 
-/// Has the child of `command` begin a session of its own, if it is to, and take over descriptors under the numbers that
-/// it knows them by. None of those may have such a number here.
+/// Has the child of `command` begin a session of its own, if it is to, have a terminal in it, if there is one, and take
+/// over descriptors under the numbers that it knows them by. None of those may have such a number here.
 #[allow(unsafe_code)] // Code between fork and exec must be fit for it.
-pub(crate) fn prepare(command: &mut Command, session: bool, passed: Vec<(RawFd, OwnedFd)>) {
+pub(crate) fn prepare(
+    command: &mut Command,
+    session: bool,
+    terminal: Option<OwnedFd>,
+    passed: Vec<(RawFd, OwnedFd)>,
+) {
     let prepare = move || {
-        if session {
+        if session || terminal.is_some() {
             rustix::process::setsid()?;
+        }
+        // Before its number may be taken over.
+        if let Some(terminal) = &terminal {
+            rustix::process::ioctl_tiocsctty(terminal)?;
         }
         for (number, fd) in &passed {
             // SAFETY: two numbers go in; what had the second one is closed, and nobody in here owns it.

@@ -46,22 +46,27 @@
 mod child;
 mod exec;
 mod feed;
+mod fifo;
 #[allow(unsafe_code)] // Code between fork and exec must be fit for it.
 mod fork;
 mod moment;
 pub mod pipe;
 mod process;
+pub mod pty;
 mod run;
 mod settings;
 #[allow(unsafe_code)] // Signals without a name are known by number only.
 mod signal;
 mod spawn;
 mod state;
+mod stdio;
 mod transport;
 mod watch;
 
 pub use exec::{Exec, Started, exec, from_command, shell};
+pub use fifo::{open_fifo_read, open_fifo_write};
 pub use run::{Run, RunError, run, run_command, run_shell};
 pub use settings::Stdio;
 pub use spawn::StartError;
+pub use stdio::{pipe_stderr, pipe_stdin, pipe_stdout};
 pub use transport::ProcessFd;

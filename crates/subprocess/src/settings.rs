@@ -50,6 +50,8 @@ pub(crate) struct Settings {
     pub(crate) merged: bool,
     pub(crate) extra: Vec<(RawFd, Extra)>,
     pub(crate) session: bool,
+    /// What its session has as its terminal, and what a standard descriptor is of which nothing else was said.
+    pub(crate) terminal: Option<OwnedFd>,
     pub(crate) pipes: StreamOptions,
 }
 
@@ -60,7 +62,15 @@ impl Settings {
             close_timeout: None,
             ..StreamOptions::default()
         };
-        Self { command, stdio, merged: false, extra: Vec::new(), session: false, pipes }
+        Self {
+            command,
+            stdio,
+            merged: false,
+            extra: Vec::new(),
+            session: false,
+            terminal: None,
+            pipes,
+        }
     }
 
     pub(crate) fn limits(&mut self, limits: Limits) {

@@ -58,6 +58,11 @@ impl Settings {
     }
 
     fn set_stdio(&mut self, pipes: &mut Vec<(RawFd, Direction, OwnedFd)>) -> io::Result<()> {
+        if let Some(terminal) = &self.terminal {
+            for stdio in self.stdio.iter_mut().filter(|stdio| stdio.is_none()) {
+                *stdio = Some(Stdio::Fd(terminal.try_clone()?));
+            }
+        }
         let [stdin, mut stdout, mut stderr] = std::mem::take(&mut self.stdio);
         if self.merged {
             let (first, second) = self.merge(stdout.take(), pipes)?;
@@ -105,8 +110,8 @@ impl Settings {
         let mut reserved = Vec::new();
         let mut passed = Vec::new();
         let Some(last) = extra.iter().map(|(number, _)| *number).max() else {
-            if self.session {
-                fork::prepare(&mut self.command, true, passed);
+            if self.session || self.terminal.is_some() {
+                fork::prepare(&mut self.command, self.session, self.terminal.take(), passed);
             }
             return Ok(reserved);
         };
@@ -136,7 +141,7 @@ impl Settings {
                 reserved.push(place);
             }
         }
-        fork::prepare(&mut self.command, self.session, passed);
+        fork::prepare(&mut self.command, self.session, self.terminal.take(), passed);
         Ok(reserved)
     }
 }
