@@ -26,7 +26,7 @@
 //! # What a start costs
 //!
 //! A start takes about as long as the system takes to load the program, and the loop waits for it.
-//! With `session`, `user`, `group`, `pre_exec`, `pass_fd` and pipes beyond stderr it copies the page tables of this
+//! With `session`, `terminal`, `user`, `group`, `pre_exec`, `pass_fd` and pipes beyond stderr it copies the page tables of this
 //! process besides, which takes milliseconds for each hundred megabytes: start such children while the process is
 //! small, or from a small one.
 //!

@@ -31,7 +31,7 @@ pub fn pipe_stdin() -> io::Result<OwnedFd> {
 /// Descriptor 1 stays open, so closing this one is no end for a reader.
 ///
 /// # Errors
-/// As [`pipe_stdin`], and `BrokenPipe` when it is a pipe that nobody reads any more.
+/// As [`pipe_stdin`], and `BrokenPipe` when it is a FIFO that nobody reads any more.
 pub fn pipe_stdout() -> io::Result<OwnedFd> {
     reopened(io::stdout().as_fd(), Direction::Write)
 }
@@ -75,7 +75,7 @@ fn reopened(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<OwnedFd> {
     match rustix::fs::open(format!("/proc/self/fd/{number}"), flags, Mode::empty()) {
         Ok(fd) => Ok(fd),
         Err(rustix::io::Errno::NXIO) => {
-            Err(error(io::ErrorKind::BrokenPipe, "is a pipe that nobody reads"))
+            Err(error(io::ErrorKind::BrokenPipe, "is a FIFO that nobody reads"))
         }
         Err(rustix::io::Errno::NOENT) => {
             let what = "cannot be opened anew without /proc";
@@ -142,10 +142,20 @@ mod tests {
     }
 
     #[test]
-    fn pi_17_the_wrong_end_of_a_pipe_is_refused_and_so_is_one_without_a_reader() {
+    fn pi_17_the_other_end_of_a_pipe_is_not_to_be_had() {
         let (reader, writer) = pipe().unwrap();
         assert_eq!(refusal(&reader, Direction::Write), ErrorKind::InvalidInput);
         assert_eq!(refusal(&writer, Direction::Read), ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn pi_17_a_fifo_that_nobody_reads_is_refused() {
+        let name = format!("wharf-stdio-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let reader = crate::open_fifo_read(&path).unwrap();
+        let writer = crate::open_fifo_write(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
         drop(reader);
         assert_eq!(refusal(&writer, Direction::Write), ErrorKind::BrokenPipe);
     }

@@ -45,7 +45,7 @@
 //! | (always) | `wharf-core` | protocols, transports, state machines, transports in memory |
 //! | `reactor` | `wharf-reactor` | the event loop |
 //! | `tcp` | `wharf-tcp` | TCP and Unix streams |
-//! | `subprocess` | `wharf-subprocess` | child processes and their pipes; pipes, FIFOs and devices |
+//! | `subprocess` | `wharf-subprocess` | child processes and their pipes; pipes, FIFOs, terminals and devices |
 //! | `tls`, `tls-ring` | `wharf-tls` | TLS over any byte stream |
 //! | `udp` | `wharf-udp` | UDP and Unix datagrams, in batches |
 //! | `codec` | `wharf-codec` | frames: codecs as protocols |

@@ -29,3 +29,4 @@ mod unix;
 
 mod pipes;
 mod processes;
+mod ptys;

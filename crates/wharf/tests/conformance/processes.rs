@@ -5,7 +5,7 @@ mod crowd;
 mod ending;
 mod faults;
 mod forking;
-mod hearing;
+pub(crate) mod hearing;
 mod running;
 mod starting;
 mod telling;
