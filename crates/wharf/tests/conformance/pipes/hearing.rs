@@ -1,7 +1,9 @@
 //! What the tests of pipes stand on: a protocol of each kind that writes down what it hears.
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, PipeReader, PipeWriter};
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use wharf::subprocess::pipe::{connect_read, connect_write};
@@ -135,23 +137,33 @@ impl WritePipeProtocol for Writer {
     }
 }
 
+/// The two ends of a pipe. Other tests start children meanwhile, which must not inherit them.
+pub(crate) fn pipe() -> (File, File) {
+    #[cfg(target_os = "linux")]
+    let ends = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC);
+    #[cfg(not(target_os = "linux"))]
+    let ends = nix::unistd::pipe();
+    let (reader, writer) = ends.unwrap();
+    (reader.into(), writer.into())
+}
+
 /// Ends of a pipe: ours under a transport to be read, and the other one raw.
-pub(crate) fn read_pipe(ev: &mut TestLoop) -> (Heard, ReadTransportRef, PipeWriter) {
-    let (reader, writer) = io::pipe().unwrap();
+pub(crate) fn read_pipe(ev: &mut TestLoop) -> (Heard, ReadTransportRef, File) {
+    let (reader, writer) = pipe();
     let (heard, transport) = open_read(ev, reader).unwrap();
     (heard, transport, writer)
 }
 
 /// Ends of a pipe: ours under a transport to be written, and the other one raw.
-pub(crate) fn write_pipe(ev: &mut TestLoop) -> (Heard, WriteTransportRef, PipeReader) {
-    let (reader, writer) = io::pipe().unwrap();
+pub(crate) fn write_pipe(ev: &mut TestLoop) -> (Heard, WriteTransportRef, File) {
+    let (reader, writer) = pipe();
     let (heard, transport) = open_write(ev, writer).unwrap();
     (heard, transport, reader)
 }
 
 pub(crate) fn open_read(
     ev: &mut TestLoop,
-    fd: impl Into<std::os::fd::OwnedFd>,
+    fd: impl Into<OwnedFd>,
 ) -> io::Result<(Heard, ReadTransportRef)> {
     let heard = Heard::default();
     let handle: LoopHandle = ev.handle.clone();
@@ -161,7 +173,7 @@ pub(crate) fn open_read(
 
 pub(crate) fn open_write(
     ev: &mut TestLoop,
-    fd: impl Into<std::os::fd::OwnedFd>,
+    fd: impl Into<OwnedFd>,
 ) -> io::Result<(Heard, WriteTransportRef)> {
     let heard = Heard::default();
     let handle: LoopHandle = ev.handle.clone();

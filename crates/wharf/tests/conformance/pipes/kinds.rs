@@ -1,14 +1,14 @@
 //! What can be a pipe's descriptor, and what cannot.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::stat::Mode;
 
-use super::hearing::{open_read, open_write};
+use super::hearing::{open_read, open_write, pipe};
 use crate::servers::rig::TestLoop;
 use crate::support::Folder;
 
@@ -21,7 +21,7 @@ fn fifo(folder: &Folder) -> File {
 #[test]
 fn pi_01_a_pipe_becomes_non_blocking_and_belongs_to_the_transport() {
     let mut ev = TestLoop::new();
-    let (reader, mut writer) = io::pipe().unwrap();
+    let (reader, mut writer) = pipe();
     let twin = reader.try_clone().unwrap();
     let (heard, transport) = open_read(&mut ev, reader).unwrap();
     let flags = OFlag::from_bits_retain(fcntl(&twin, FcntlArg::F_GETFL).unwrap());
@@ -123,7 +123,7 @@ fn pi_07_files_and_folders_are_refused_with_what_to_do_instead() {
 #[test]
 fn pi_07_the_wrong_end_of_a_pipe_is_refused() {
     let mut ev = TestLoop::new();
-    let (reader, writer) = io::pipe().unwrap();
+    let (reader, writer) = pipe();
     let error = open_read(&mut ev, writer).err().unwrap();
     assert_eq!(error.to_string(), "the descriptor is open for writing only");
     let error = open_write(&mut ev, reader).err().unwrap();
