@@ -23,6 +23,7 @@ use crate::socket::{Socket, Wishes, adopted};
 ///
 /// ```
 /// use std::os::unix::net::UnixDatagram;
+/// use std::time::Duration;
 ///
 /// use wharf_core::DatagramProtocol;
 /// use wharf_reactor::EventLoop;
@@ -38,7 +39,7 @@ use crate::socket::{Socket, Wishes, adopted};
 ///     wharf_udp::adopt(&handle, ours, || Deaf).drop_policy(DropPolicy::DropOldest).await
 /// })?;
 /// transport.send_to(b"hello", None)?;
-/// ev.turn(None)?;
+/// ev.turn(Some(Duration::ZERO))?;
 /// assert_eq!(theirs.recv(&mut [0; 9])?, 5);
 /// # Ok::<(), std::io::Error>(())
 /// ```
