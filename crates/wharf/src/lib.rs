@@ -10,7 +10,7 @@
 //!                  ┌──────────────────────────────────────────────┐
 //!                  │ a transport: how bytes are moved             │
 //!                  └──────────────────────────────────────────────┘
-//!                    TCP        Unix sockets        memory (tests)
+//!       TCP  UDP  Unix sockets  pipes  children  TLS over a stream  memory (tests)
 //! ```
 //!
 //! An echo server:
