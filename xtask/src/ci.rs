@@ -9,7 +9,7 @@ use lexopt::Parser;
 use crate::cli::Run;
 use crate::project::Project;
 use crate::step::{Outcome, step};
-use crate::{Result, cli, conform, examples, fuzz, lint, loom, sanitize, test};
+use crate::{Result, api, cli, conform, examples, fuzz, lint, loom, sanitize, test};
 
 /// A command, what runs it, and its arguments.
 type Section = (&'static str, Run, &'static [&'static str]);
@@ -20,6 +20,7 @@ const ALWAYS: &[Section] = &[
     ("loom", loom::run, &[]),
     ("examples", examples::run, &[]),
     ("conform", conform::run, &[]),
+    ("api", api::run, &[]),
 ];
 
 const WHEN_FULL: &[Section] = &[("sanitize", sanitize::run, &[]), ("fuzz", fuzz::run, &["30"])];

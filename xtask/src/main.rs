@@ -6,6 +6,7 @@
 // A command-line program talks to its terminal.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod api;
 mod bench;
 mod ci;
 mod cli;
@@ -41,6 +42,7 @@ const COMMANDS: &[Command] = &[
     Command::new("tidy", include_str!("tidy.rs"), tidy::run),
     Command::new("examples", include_str!("examples.rs"), examples::run),
     Command::new("conform", include_str!("conform.rs"), conform::run),
+    Command::new("api", include_str!("api.rs"), api::run),
     Command::new("bench", include_str!("bench.rs"), bench::run),
     Command::new("loom", include_str!("loom.rs"), loom::run),
     Command::new("sanitize", include_str!("sanitize.rs"), sanitize::run),
