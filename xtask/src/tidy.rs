@@ -4,6 +4,7 @@
 //! with tests that show that they bite.
 //! The rules themselves are in docs/style.md and docs/architecture.md.
 
+mod aliases;
 mod budget;
 mod conformance;
 mod dependencies;
@@ -36,6 +37,7 @@ const CHECKS: &[fn(&Tree) -> Vec<Finding>] = &[
     budget::check,
     words::check,
     names::check,
+    aliases::check,
     unsafe_code::check,
     layers::check,
     facade::check,

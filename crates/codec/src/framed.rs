@@ -43,6 +43,8 @@ pub trait FramedProtocol<C: Decoder>: 'static {
 
     /// A frame has come. After `pause_reading` or `close` within it, no further one is given, also of those that have
     /// come already; after `resume_reading` they are.
+    #[doc(alias = "lineReceived")]
+    #[doc(alias = "stringReceived")]
     fn frame_received(&mut self, transport: &FramedTransport<C>, frame: C::Item);
 
     /// What has come is no frame. The answer says what becomes of the connection; it ends unless said otherwise.

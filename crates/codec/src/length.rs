@@ -38,6 +38,9 @@ const DEFAULT_LIMIT: usize = 1024 * 1024;
 /// );
 /// # Ok::<(), LimitError>(())
 /// ```
+#[doc(alias = "IntNStringReceiver")]
+#[doc(alias = "Int16StringReceiver")]
+#[doc(alias = "Int32StringReceiver")]
 #[derive(Debug, Clone)]
 pub struct LengthCodec {
     width: usize,

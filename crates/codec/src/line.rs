@@ -14,6 +14,8 @@ use crate::scan::{DEFAULT_LIMIT, Scanner};
 ///
 /// Lines share the memory of what was read with them: copy one that is kept for long.
 /// What stands after the last line ending when the stream ends is a line too.
+#[doc(alias = "LineReceiver")]
+#[doc(alias = "LineOnlyReceiver")]
 #[derive(Debug, Clone)]
 pub struct LineCodec {
     scanner: Scanner,

@@ -82,6 +82,8 @@ impl<C> FramedTransport<C> {
     ///
     /// # Errors
     /// The codec's.
+    #[doc(alias = "sendLine")]
+    #[doc(alias = "sendString")]
     pub fn write_frame<I>(&self, item: I) -> Result<Flow, <C as Encoder<I>>::Error>
     where
         C: Encoder<I>,

@@ -53,6 +53,7 @@ pub enum KeepOpen {
 ///     }
 /// }
 /// ```
+#[doc(alias = "BaseProtocol")]
 pub trait Protocol: 'static {
     /// The connection is there. Called once, before anything else; nothing is read before it returns.
     fn connection_made(&mut self, transport: &TransportRef) {

@@ -117,6 +117,7 @@ impl EventLoopBuilder {
     }
 
     /// Reports each callback that takes at least `threshold`; without this the loop counts those that take 100 ms.
+    #[doc(alias = "set_debug")]
     #[must_use]
     pub fn on_slow_callback(
         mut self,
@@ -245,6 +246,7 @@ impl EventLoop {
     ///
     /// # Panics
     /// When the loop is stopped before, when the system's poller fails, and as [`run_forever`](Self::run_forever).
+    #[doc(alias = "Runner")]
     #[doc(alias = "run_until_complete")]
     pub fn block_on<F: Future>(&mut self, future: F) -> F::Output {
         let mut future = std::pin::pin!(future);

@@ -11,6 +11,7 @@ use wharf_core::guard::{self, FaultReport};
 #[derive(Default)]
 pub enum FaultPolicy {
     /// Nothing more: the panic hook has printed the message, and the loop goes on.
+    #[doc(alias = "default_exception_handler")]
     #[default]
     Contain,
     /// The turn ends its work and then resumes the panic. For tests: an `assert!` in a callback fails its test.

@@ -205,6 +205,7 @@ impl LoopHandle {
     }
 
     /// Hands a fault to the policy.
+    #[doc(alias = "call_exception_handler")]
     pub fn report(&self, report: FaultReport) {
         self.0.counters.fault();
         self.0.faults.report(report);

@@ -219,6 +219,7 @@ impl LoopHandle {
     ///
     /// # Errors
     /// [`Elapsed`] when the time is over; `future` is dropped by then, or with what this returns.
+    #[doc(alias = "wait_for")]
     pub async fn timeout<F: Future>(
         &self,
         duration: Duration,
@@ -323,6 +324,8 @@ impl fmt::Debug for Sleep {
 /// assert_eq!(ev.block_on(receiver), Some(42));
 /// # Ok::<(), std::io::Error>(())
 /// ```
+#[doc(alias = "create_future")]
+#[doc(alias = "Future")]
 pub fn oneshot<T>() -> (OneshotSender<T>, OneshotReceiver<T>) {
     let state = Rc::new(RefCell::new(Oneshot { value: None, waker: None, over: false }));
     (OneshotSender(Rc::clone(&state)), OneshotReceiver(state))

@@ -59,6 +59,7 @@ where
 
 /// Starts a command of the standard library. What it says about stdin, stdout and stderr holds: what is piped there is a
 /// transport, and what it does not mention is inherited. See [`exec`].
+#[doc(alias = "Popen")]
 pub fn from_command<P, F>(handle: &LoopHandle, command: Command, factory: F) -> Exec<F>
 where
     P: IntoSubprocessProtocol,

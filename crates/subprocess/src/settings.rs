@@ -14,10 +14,12 @@ use wharf_core::driver::StreamOptions;
 pub enum Stdio {
     /// A pipe, whose other end is a transport: see
     /// [`pipe_transport`](wharf_core::SubprocessTransport::pipe_transport).
+    #[doc(alias = "PIPE")]
     Piped,
     /// Ours.
     Inherit,
     /// `/dev/null`.
+    #[doc(alias = "DEVNULL")]
     Null,
     /// This one; it is closed here once the child has it.
     Fd(OwnedFd),

@@ -54,6 +54,7 @@ where
 ///
 /// # Errors
 /// `InvalidInput` when it is no stream socket, `NotConnected` when it is not connected.
+#[doc(alias = "sock")]
 #[doc(alias = "connect_accepted_socket")]
 pub async fn adopt<P, F>(
     handle: &LoopHandle,

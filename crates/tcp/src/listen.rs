@@ -54,6 +54,7 @@ where
 ///
 /// # Errors
 /// The server's `await` fails with `InvalidInput` when it is no stream socket.
+#[doc(alias = "sock")]
 pub fn listen_on<P, F>(handle: &LoopHandle, socket: impl Into<OwnedFd>, factory: F) -> Listen
 where
     P: IntoProtocol + 'static,

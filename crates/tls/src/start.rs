@@ -21,6 +21,7 @@ use crate::side::{Name, Side};
 /// The protocol hears `connection_made` when the handshake is over, with the TLS transport, which is also what connecting
 /// gives.
 /// A handshake that fails is an error of connecting, an [`Error`] inside; the protocol hears nothing of it.
+#[doc(alias = "ssl")]
 pub fn client<P, F>(
     config: impl Into<ClientConfig>,
     server_name: impl Name,
@@ -39,6 +40,7 @@ where
 /// Each protocol hears `connection_made` when its handshake is over, with the TLS transport.
 /// A client whose handshake fails is told why by an alert and dropped; see
 /// [`on_handshake_failure`](ServerConfig::on_handshake_failure).
+#[doc(alias = "ssl")]
 pub fn server<P, F>(config: impl Into<ServerConfig>, mut factory: F) -> impl FnMut() -> Tls<P>
 where
     P: IntoProtocol,

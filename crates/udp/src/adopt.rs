@@ -43,6 +43,7 @@ use crate::socket::{Socket, Wishes, adopted};
 /// assert_eq!(theirs.recv(&mut [0; 9])?, 5);
 /// # Ok::<(), std::io::Error>(())
 /// ```
+#[doc(alias = "sock")]
 #[doc(alias = "create_datagram_endpoint")]
 pub fn adopt<P, F>(handle: &LoopHandle, socket: impl Into<OwnedFd>, factory: F) -> Adopt<F>
 where

@@ -57,6 +57,7 @@ where
 /// Opens an endpoint that is connected to `to`, hears that peer alone, and learns of its ICMP errors.
 ///
 /// Await it, after any of the settings of [`Open`].
+#[doc(alias = "remote_addr")]
 #[doc(alias = "create_datagram_endpoint")]
 pub fn connect<P, F>(handle: &LoopHandle, to: impl Endpoints, factory: F) -> Open<F>
 where

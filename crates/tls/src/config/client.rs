@@ -18,6 +18,8 @@ use super::{alpn_names, check_alpn};
 ///
 /// It speaks TLS 1.3 and 1.2, sends the server's name, resumes sessions, shows no certificate of its own, and sends no
 /// early data.
+#[doc(alias = "SSLContext")]
+#[doc(alias = "create_default_context")]
 pub fn client(roots: Roots) -> ClientBuilder {
     ClientBuilder {
         roots,
@@ -62,6 +64,7 @@ impl ClientBuilder {
     }
 
     /// The protocols that we offer to speak on top (ALPN), the dearest first.
+    #[doc(alias = "set_alpn_protocols")]
     pub fn alpn<N: AsRef<[u8]>>(mut self, protocols: impl IntoIterator<Item = N>) -> Self {
         self.alpn = alpn_names(protocols);
         self

@@ -11,6 +11,7 @@ use super::revocation::{Revocation, verifier_error};
 use super::roots::Roots;
 
 /// Whether a server asks its clients for a certificate, and whose certificates it takes.
+#[doc(alias = "verify_mode")]
 #[derive(Debug, Clone, Default)]
 pub struct ClientAuth {
     asked: Option<Asked>,

@@ -16,6 +16,7 @@ use super::provider::Provider;
 ///
 /// It is a description; files are read when a configuration is built, and again when certificates are reloaded.
 /// Keys are understood in PKCS#8 (`PRIVATE KEY`), SEC1 (`EC PRIVATE KEY`) and PKCS#1 (`RSA PRIVATE KEY`).
+#[doc(alias = "load_cert_chain")]
 #[derive(Clone)]
 pub struct Identity {
     chain: Chain,

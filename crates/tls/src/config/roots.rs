@@ -11,6 +11,8 @@ use super::error::{ConfigError, Origin, Result};
 use super::pem::Source;
 
 /// Whom to trust: certificates of authorities, from one place or several.
+#[doc(alias = "load_verify_locations")]
+#[doc(alias = "load_default_certs")]
 #[derive(Clone, Default)]
 pub struct Roots {
     platform: bool,

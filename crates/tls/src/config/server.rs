@@ -62,6 +62,8 @@ pub enum Resumption {
 /// A server with these certificates; everything else has a default.
 ///
 /// It speaks TLS 1.3 and 1.2, resumes by tickets, asks for no client certificate, and takes no early data.
+#[doc(alias = "SSLContext")]
+#[doc(alias = "create_default_context")]
 pub fn server(certificates: impl Into<Certificates>) -> ServerBuilder {
     ServerBuilder {
         certificates: certificates.into(),
@@ -96,6 +98,7 @@ impl ServerBuilder {
     /// The protocols that are spoken on top (ALPN), the dearest first.
     ///
     /// A client that names protocols and shares none is refused; one that names none is served.
+    #[doc(alias = "set_alpn_protocols")]
     pub fn alpn<N: AsRef<[u8]>>(mut self, protocols: impl IntoIterator<Item = N>) -> Self {
         self.alpn = alpn_names(protocols);
         self
