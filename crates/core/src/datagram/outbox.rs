@@ -5,7 +5,6 @@
 //! An outbox belongs to the loop and is lent to an endpoint for as long as it has something queued; nothing is
 //! allocated for a datagram once the arena has grown.
 
-use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
@@ -21,6 +20,9 @@ pub const MAX_TRAIN_BYTES: usize = 65_507;
 
 /// The part of the arena that has gone out is given up when it is at least this much, and more than half.
 const COMPACT: usize = 64 * 1024;
+
+/// The same, in trains.
+const COMPACT_TRAINS: usize = 256;
 
 /// An outbox that comes back to the loop keeps at most this much memory for its next borrower.
 const KEEP: usize = 256 * 1024;
@@ -107,34 +109,121 @@ impl<'a> Outgoing<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Peer<'a> {
     /// An IP address and port.
-    Ip(SocketAddr),
+    Ip(&'a SocketAddr),
     /// A Unix socket with a path, as the system writes it.
     Path(&'a [u8]),
     /// A Unix socket with a name in Linux's abstract namespace, without the leading zero byte.
     Abstract(&'a [u8]),
 }
 
-/// One train of an [`Outbox`], as an I/O object sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// One train of an [`Outbox`], or a part of one, as an I/O object sees it.
+#[derive(Debug, Clone, Copy)]
 pub struct Packed<'a> {
-    /// The bytes of its datagrams, one after the other.
-    pub data: &'a [u8],
-    /// The size of each datagram but the last, which may be shorter; zero where it is one empty datagram.
-    pub segment: usize,
-    /// Whom it is for; `None` for the peer that the socket is connected to.
-    pub to: Option<Peer<'a>>,
-    /// The address of ours that it should leave from.
-    pub local: Option<IpAddr>,
-    /// The congestion mark.
-    pub ecn: Option<Ecn>,
+    data: &'a [u8],
+    count: usize,
+    entry: &'a Entry,
+    arena: &'a Arena,
 }
 
-impl Packed<'_> {
+impl<'a> Packed<'a> {
+    /// The bytes of its datagrams, one after the other.
+    #[inline]
+    #[must_use]
+    pub fn data(&self) -> &'a [u8] {
+        self.data
+    }
+
+    /// The size of each datagram but the last, which may be shorter; zero where it is one empty datagram.
+    #[inline]
+    #[must_use]
+    pub fn segment(&self) -> usize {
+        self.entry.segment
+    }
+
     /// How many datagrams it is.
     #[inline]
     #[must_use]
     pub fn datagrams(&self) -> usize {
-        if self.data.is_empty() { 1 } else { self.data.len().div_ceil(self.segment) }
+        self.count
+    }
+
+    /// Whom it is for; `None` for the peer that the socket is connected to.
+    #[inline]
+    #[must_use]
+    pub fn to(&self) -> Option<Peer<'a>> {
+        match &self.entry.target {
+            Target::Connected => None,
+            Target::Ip(to) => Some(Peer::Ip(to)),
+            Target::Path(name) => Some(Peer::Path(self.arena.slice(name))),
+            Target::Abstract(name) => Some(Peer::Abstract(self.arena.slice(name))),
+        }
+    }
+
+    /// The address of ours that it should leave from.
+    #[inline]
+    #[must_use]
+    pub fn local(&self) -> Option<IpAddr> {
+        self.entry.local
+    }
+
+    /// The congestion mark.
+    #[inline]
+    #[must_use]
+    pub fn ecn(&self) -> Option<Ecn> {
+        self.entry.ecn
+    }
+
+    /// Its first `count` datagrams, which are fewer than it has, and the others.
+    ///
+    /// # Panics
+    /// When it does not have more: the I/O object's bug.
+    #[must_use]
+    pub fn split_at(self, count: usize) -> (Self, Self) {
+        assert!(count < self.count, "{count} datagrams split off {}", self.count);
+        let (head, tail) = self.data.split_at(count * self.entry.segment);
+        (Self { data: head, count, ..self }, Self { data: tail, count: self.count - count, ..self })
+    }
+}
+
+/// The bytes of datagrams, and names. Places are counted from the beginning of time, so that they stay when it is
+/// compacted.
+#[derive(Debug, Default)]
+struct Arena {
+    bytes: Vec<u8>,
+    /// How many bytes of the beginning have been given up.
+    base: usize,
+}
+
+impl Arena {
+    /// Where the next byte will be.
+    #[inline]
+    fn end(&self) -> usize {
+        self.base + self.bytes.len()
+    }
+
+    #[inline]
+    fn slice(&self, range: &Range<usize>) -> &[u8] {
+        &self.bytes[range.start - self.base..range.end - self.base]
+    }
+
+    fn write_name(&mut self, name: &[u8]) -> Range<usize> {
+        let start = self.end();
+        self.bytes.extend_from_slice(name);
+        start..start + name.len()
+    }
+
+    fn forget_all(&mut self) {
+        self.base = self.end();
+        self.bytes.clear();
+    }
+
+    /// Gives up what is before `first`, where it is worth the moving.
+    fn forget_before(&mut self, first: usize) {
+        let gone = first - self.base;
+        if gone >= COMPACT && gone > self.bytes.len() / 2 {
+            self.bytes.drain(..gone);
+            self.base += gone;
+        }
     }
 }
 
@@ -147,7 +236,30 @@ enum Target {
     Abstract(Range<usize>),
 }
 
-/// One train. Places in the arena are counted from the beginning of time, so that they stay when it is compacted.
+impl Target {
+    /// Whether it is `to`.
+    #[inline(always)]
+    fn is(&self, to: Option<&Address>, arena: &Arena) -> bool {
+        match (self, to) {
+            (Self::Connected, None) => true,
+            (Self::Ip(target), Some(Address::Ip(to))) => target == to,
+            (_, Some(Address::Unix(name))) => self.is_name(name, arena),
+            _ => false,
+        }
+    }
+
+    fn is_name(&self, name: &UnixAddress, arena: &Arena) -> bool {
+        match (self, name) {
+            (Self::Path(ours), UnixAddress::Path(path)) => {
+                arena.slice(ours) == path.as_os_str().as_encoded_bytes()
+            }
+            (Self::Abstract(ours), UnixAddress::Abstract(name)) => arena.slice(ours) == &**name,
+            _ => false,
+        }
+    }
+}
+
+/// One train. Where it lies is a place in the arena.
 #[derive(Debug)]
 struct Entry {
     start: usize,
@@ -170,6 +282,14 @@ struct Run<'a> {
     count: usize,
 }
 
+impl Run<'_> {
+    /// Whether the last datagram is shorter than the others.
+    #[inline]
+    fn ends_short(self) -> bool {
+        self.data.len() < self.count * self.segment
+    }
+}
+
 impl Entry {
     /// Whether `run` after it makes it no other than a longer train.
     #[inline]
@@ -179,6 +299,14 @@ impl Entry {
             && !self.is_done
             && self.count + run.count <= MAX_TRAIN_DATAGRAMS
             && self.len + run.data.len() <= MAX_TRAIN_BYTES
+    }
+
+    /// Whether it goes where `outgoing` goes, and in the same way.
+    #[inline(always)]
+    fn goes_with(&self, outgoing: &Outgoing<'_>, arena: &Arena) -> bool {
+        self.target.is(outgoing.to, arena)
+            && self.local == outgoing.local
+            && self.ecn == outgoing.ecn
     }
 
     #[inline]
@@ -192,10 +320,10 @@ impl Entry {
 /// Datagrams in the order in which they were sent.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    arena: Vec<u8>,
-    /// How many bytes of the arena's beginning have been given up.
-    base: usize,
-    entries: VecDeque<Entry>,
+    arena: Arena,
+    /// The first `gone` of these have gone out; where all have, there are none.
+    entries: Vec<Entry>,
+    gone: usize,
     bytes: usize,
     datagrams: usize,
 }
@@ -225,20 +353,25 @@ impl Outbox {
     #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.datagrams == 0
     }
 
     /// Appends a copy of `outgoing`, and says how many datagrams that were.
     ///
     /// # Panics
     /// When it has segments of no bytes: the driver refuses those.
-    #[inline]
+    #[inline(always)] // A plain datagram is no more than a few comparisons with the one before.
     pub fn push(&mut self, outgoing: &Outgoing<'_>) -> usize {
-        let Some(segment) = outgoing.segment else {
-            let data = outgoing.data;
-            self.push_run(outgoing, Run { data, segment: data.len(), count: 1 });
-            return 1;
-        };
+        if outgoing.segment.is_some() {
+            return self.push_segments(outgoing);
+        }
+        let data = outgoing.data;
+        self.push_run(outgoing, Run { data, segment: data.len(), count: 1 });
+        1
+    }
+
+    fn push_segments(&mut self, outgoing: &Outgoing<'_>) -> usize {
+        let segment = outgoing.segment.unwrap_or_default();
         assert!(segment > 0, "segments of no bytes");
         let most = (MAX_TRAIN_BYTES / segment).clamp(1, MAX_TRAIN_DATAGRAMS);
         let mut total = 0;
@@ -250,94 +383,60 @@ impl Outbox {
         total
     }
 
-    #[inline]
+    #[inline(always)]
     fn push_run(&mut self, outgoing: &Outgoing<'_>, run: Run<'_>) {
         self.bytes += run.data.len();
         self.datagrams += run.count;
-        let grows = self.entries.back().is_some_and(|last| {
-            last.takes(run)
-                && last.local == outgoing.local
-                && last.ecn == outgoing.ecn
-                && self.is_for(&last.target, outgoing.to)
-        });
-        match self.entries.back_mut() {
-            Some(last) if grows => last.append(run),
+        match self.entries.last_mut() {
+            Some(last) if last.takes(run) && last.goes_with(outgoing, &self.arena) => {
+                last.append(run);
+            }
             _ => self.push_entry(outgoing, run),
         }
-        self.arena.extend_from_slice(run.data);
+        self.arena.bytes.extend_from_slice(run.data);
     }
 
     fn push_entry(&mut self, outgoing: &Outgoing<'_>, run: Run<'_>) {
-        let target = self.target(outgoing.to);
-        self.entries.push_back(Entry {
-            start: self.base + self.arena.len(),
+        let target = match outgoing.to {
+            None | Some(Address::Unix(UnixAddress::Unnamed)) => Target::Connected,
+            Some(Address::Ip(to)) => Target::Ip(*to),
+            Some(Address::Unix(name)) => self.name(name),
+        };
+        self.entries.push(Entry {
+            start: self.arena.end(),
             len: run.data.len(),
             segment: run.segment,
             count: run.count,
-            is_done: run.data.len() < run.count * run.segment,
+            is_done: run.ends_short(),
             target,
             local: outgoing.local,
             ecn: outgoing.ecn,
         });
     }
 
-    /// Whether `target` is `to`.
-    #[inline]
-    fn is_for(&self, target: &Target, to: Option<&Address>) -> bool {
-        match (target, to) {
-            (Target::Connected, None) => true,
-            (Target::Ip(target), Some(Address::Ip(to))) => target == to,
-            (Target::Path(name), Some(Address::Unix(UnixAddress::Path(path)))) => {
-                self.slice(name) == path.as_os_str().as_encoded_bytes()
-            }
-            (Target::Abstract(name), Some(Address::Unix(UnixAddress::Abstract(other)))) => {
-                self.slice(name) == &**other
-            }
-            _ => false,
-        }
-    }
-
-    /// `to` as a target; a name is written into the arena, unless the last train has it there.
-    fn target(&mut self, to: Option<&Address>) -> Target {
-        let last = self.entries.back().map(|last| &last.target);
-        if let Some(last) = last.filter(|last| self.is_for(last, to)) {
+    /// `name` as a target: it is written into the arena, unless the last train has it there.
+    fn name(&mut self, name: &UnixAddress) -> Target {
+        let last = self.entries.last().map(|last| &last.target);
+        if let Some(last) = last.filter(|last| last.is_name(name, &self.arena)) {
             return last.clone();
         }
-        match to {
-            None | Some(Address::Unix(UnixAddress::Unnamed)) => Target::Connected,
-            Some(Address::Ip(to)) => Target::Ip(*to),
-            Some(Address::Unix(UnixAddress::Path(path))) => {
-                Target::Path(self.write_name(path.as_os_str().as_encoded_bytes()))
+        match name {
+            UnixAddress::Unnamed => Target::Connected,
+            UnixAddress::Path(path) => {
+                Target::Path(self.arena.write_name(path.as_os_str().as_encoded_bytes()))
             }
-            Some(Address::Unix(UnixAddress::Abstract(name))) => {
-                Target::Abstract(self.write_name(name))
-            }
+            UnixAddress::Abstract(name) => Target::Abstract(self.arena.write_name(name)),
         }
-    }
-
-    fn write_name(&mut self, name: &[u8]) -> Range<usize> {
-        let start = self.base + self.arena.len();
-        self.arena.extend_from_slice(name);
-        start..start + name.len()
-    }
-
-    fn slice(&self, range: &Range<usize>) -> &[u8] {
-        &self.arena[range.start - self.base..range.end - self.base]
     }
 
     /// The queued trains, from the first that has not gone out.
+    #[inline]
     pub fn trains(&self) -> impl Iterator<Item = Packed<'_>> {
-        self.entries.iter().map(|entry| Packed {
-            data: self.slice(&(entry.start..entry.start + entry.len)),
-            segment: entry.segment,
-            to: match &entry.target {
-                Target::Connected => None,
-                Target::Ip(to) => Some(Peer::Ip(*to)),
-                Target::Path(name) => Some(Peer::Path(self.slice(name))),
-                Target::Abstract(name) => Some(Peer::Abstract(self.slice(name))),
-            },
-            local: entry.local,
-            ecn: entry.ecn,
+        self.entries[self.gone..].iter().map(|entry| Packed {
+            data: self.arena.slice(&(entry.start..entry.start + entry.len)),
+            count: entry.count,
+            entry,
+            arena: &self.arena,
         })
     }
 
@@ -348,62 +447,58 @@ impl Outbox {
     pub fn advance(&mut self, count: usize) -> usize {
         assert!(count <= self.datagrams, "{count} datagrams sent of {} queued", self.datagrams);
         self.datagrams -= count;
-        let before = self.bytes;
+        if self.datagrams == 0 {
+            let bytes = self.bytes;
+            self.clear();
+            return bytes;
+        }
+        let mut bytes = 0;
         let mut left = count;
-        while left > 0 {
-            let Some(first) = self.entries.front_mut() else { break };
-            if left >= first.count {
-                left -= first.count;
-                self.bytes -= first.len;
-                self.entries.pop_front();
-            } else {
-                let gone = left * first.segment;
-                first.start += gone;
-                first.len -= gone;
-                first.count -= left;
-                self.bytes -= gone;
-                left = 0;
+        for entry in &mut self.entries[self.gone..] {
+            if left < entry.count {
+                let gone = left * entry.segment;
+                entry.start += gone;
+                entry.len -= gone;
+                entry.count -= left;
+                bytes += gone;
+                break;
             }
+            left -= entry.count;
+            bytes += entry.len;
+            self.gone += 1;
         }
-        if self.entries.is_empty() {
-            self.forget_arena();
-        } else {
-            self.compact();
-        }
-        before - self.bytes
+        self.bytes -= bytes;
+        self.compact();
+        bytes
     }
 
     /// Drops everything that is queued.
     pub fn clear(&mut self) {
         self.entries.clear();
+        self.gone = 0;
         self.bytes = 0;
         self.datagrams = 0;
-        self.forget_arena();
+        self.arena.forget_all();
     }
 
-    fn forget_arena(&mut self) {
-        self.base += self.arena.len();
-        self.arena.clear();
-    }
-
-    /// Gives up the beginning of the arena where nothing refers to it and it is worth the moving.
+    /// Gives up what has gone out, of trains and of the arena, where it is worth the moving.
     fn compact(&mut self) {
-        let Some(first) = self.entries.front() else { return };
-        let first = match &first.target {
-            Target::Path(name) | Target::Abstract(name) => name.start.min(first.start),
-            _ => first.start,
-        };
-        let gone = first - self.base;
-        if gone >= COMPACT && gone > self.arena.len() / 2 {
-            self.arena.drain(..gone);
-            self.base += gone;
+        if self.gone >= COMPACT_TRAINS && self.gone > self.entries.len() / 2 {
+            self.entries.drain(..self.gone);
+            self.gone = 0;
+        }
+        if let Some(first) = self.entries.get(self.gone) {
+            self.arena.forget_before(match &first.target {
+                Target::Path(name) | Target::Abstract(name) => name.start.min(first.start),
+                _ => first.start,
+            });
         }
     }
 
     /// Gives back memory beyond what the next borrower is likely to need.
     pub fn shrink(&mut self) {
-        if self.arena.capacity() > KEEP || self.entries.capacity() > KEEP_TRAINS {
-            self.arena.shrink_to(KEEP);
+        if self.arena.bytes.capacity() > KEEP || self.entries.capacity() > KEEP_TRAINS {
+            self.arena.bytes.shrink_to(KEEP);
             self.entries.shrink_to(KEEP_TRAINS);
         }
     }
@@ -419,7 +514,7 @@ mod tests {
 
     /// Each train as its bytes and segment.
     fn shape(outbox: &Outbox) -> Vec<(usize, usize)> {
-        outbox.trains().map(|train| (train.data.len(), train.segment)).collect()
+        outbox.trains().map(|train| (train.data().len(), train.segment())).collect()
     }
 
     fn push(outbox: &mut Outbox, size: usize, to: &Address) {
@@ -477,7 +572,8 @@ mod tests {
         for to in [&path, &path, &name, &path] {
             push(&mut outbox, 3, to);
         }
-        let peers = |outbox: &Outbox| outbox.trains().map(|one| format!("{:?}", one.to)).collect();
+        let peers =
+            |outbox: &Outbox| outbox.trains().map(|one| format!("{:?}", one.to())).collect();
         let all: Vec<String> = peers(&outbox);
         let path = format!("{:?}", Some(Peer::Path(b"/run/a")));
         assert_eq!(all, [path.clone(), format!("{:?}", Some(Peer::Abstract(b"b"))), path.clone()]);
@@ -491,12 +587,14 @@ mod tests {
     fn what_has_gone_out_frees_its_place_however_long_something_is_queued() {
         let mut outbox = Outbox::new();
         push(&mut outbox, 1000, &ip(1));
-        for _ in 0..10_000 {
-            push(&mut outbox, 1000, &ip(1));
+        for turn in 0..10_000 {
+            // To two peers in turn, so that each is a train.
+            push(&mut outbox, 1000, &ip(turn % 2));
             assert_eq!(outbox.advance(1), 1000);
-            assert!(outbox.trains().all(|train| train.data.iter().all(|byte| *byte == 7)));
+            assert!(outbox.trains().all(|train| train.data().iter().all(|byte| *byte == 7)));
         }
-        assert!(outbox.arena.capacity() < 4 * COMPACT, "{}", outbox.arena.capacity());
+        assert!(outbox.arena.bytes.capacity() < 4 * COMPACT, "{}", outbox.arena.bytes.capacity());
+        assert!(outbox.entries.capacity() < 4 * COMPACT_TRAINS, "{}", outbox.entries.capacity());
         assert_eq!((outbox.len(), outbox.bytes()), (1, 1000));
     }
 
@@ -507,7 +605,16 @@ mod tests {
         assert_eq!(outbox.advance(2), 20);
         outbox.push(&Outgoing::new(&[8; 10]));
         assert_eq!(shape(&outbox), [(20, 10)]);
-        assert_eq!(outbox.trains().next().map(|train| train.data[10]), Some(8));
+        assert_eq!(outbox.trains().next().map(|train| train.data()[10]), Some(8));
+    }
+
+    #[test]
+    fn a_train_is_split_between_datagrams() {
+        let mut outbox = Outbox::new();
+        outbox.push(&Outgoing::new(&[7; 25]).segments(10));
+        let (head, tail) = outbox.trains().next().unwrap().split_at(2);
+        assert_eq!((head.data().len(), head.datagrams()), (20, 2));
+        assert_eq!((tail.data().len(), tail.datagrams()), (5, 1));
     }
 
     #[test]
@@ -516,7 +623,7 @@ mod tests {
         outbox.push(&Outgoing::new(&vec![0; KEEP + 1]));
         outbox.clear();
         outbox.shrink();
-        assert!(outbox.arena.capacity() <= KEEP);
+        assert!(outbox.arena.bytes.capacity() <= KEEP);
     }
 
     #[test]

@@ -243,23 +243,23 @@ impl Post {
         if let Some(kind) = sender.send_errors.pop_front() {
             return Err(kind.into());
         }
-        if train.segment > MAX_TRAIN_BYTES {
+        if train.segment() > MAX_TRAIN_BYTES {
             return Err(io::Error::other("message too long"));
         }
         if most == 0 {
             return Err(ErrorKind::WouldBlock.into());
         }
-        let to = match train.to {
-            Some(Peer::Ip(to)) => Address::Ip(to),
+        let to = match train.to() {
+            Some(Peer::Ip(to)) => Address::Ip(*to),
             Some(_) => return Err(ErrorKind::InvalidInput.into()),
             None => sender.peer.clone().ok_or(ErrorKind::NotConnected)?,
         };
-        let address = train.local.map_or_else(
+        let address = train.local().map_or_else(
             || sender.address.clone(),
             |local| SocketAddr::new(local, sender.address.port().unwrap_or(0)).into(),
         );
         let count = train.datagrams().min(most);
-        let data = &train.data[..train.data.len().min(count * train.segment)];
+        let data = &train.data()[..train.data().len().min(count * train.segment())];
         let hears = |desk: &Desk| {
             desk.is_open
                 && desk.address == to
@@ -271,7 +271,7 @@ impl Post {
                 self.desks[from].refused_by = Some(place);
                 return Err(ErrorKind::WouldBlock.into());
             }
-            let (data, segment, ecn) = (data.to_vec(), train.segment, train.ecn);
+            let (data, segment, ecn) = (data.to_vec(), train.segment(), train.ecn());
             self.desks[place].waiting.push_back(Parcel { data, segment, from: address, to, ecn });
         }
         Ok(count)

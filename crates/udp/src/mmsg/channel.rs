@@ -209,12 +209,13 @@ impl Channel {
         let mut refused = None;
         let headers = Rc::clone(&self.headers);
         let sent = headers.borrow_mut().send(fd, self.batches, |slot| {
-            let (piece, count) = pieces.next(|| self.segments.limit(fd, self.missing))?;
+            let piece = pieces.next(|| self.segments.limit(fd, self.missing))?;
+            let count = piece.datagrams();
             if filled == 0 {
-                *first = Train { count, segment: piece.segment };
+                *first = Train { count, segment: piece.segment() };
             }
             let checked = if count > 1 { self.missing.check_train() } else { Ok(()) };
-            match checked.and_then(|()| self.address(&piece, count, slot)) {
+            match checked.and_then(|()| self.address(piece, slot)) {
                 Ok(parcel) => {
                     counts[filled] = count;
                     filled += 1;
@@ -235,34 +236,29 @@ impl Channel {
 
     /// Writes into `slot` where `piece` goes and how.
     #[inline]
-    fn address<'a>(
-        &self,
-        piece: &Packed<'a>,
-        count: usize,
-        slot: &mut Slot,
-    ) -> io::Result<Parcel<'a>> {
+    fn address<'a>(&self, piece: Packed<'a>, slot: &mut Slot) -> io::Result<Parcel<'a>> {
         let (control, name) = slot.parts();
-        let name = match piece.to {
+        let name = match piece.to() {
             Some(peer) => name::write(name, peer, self.family == Family::V6)?,
             None => 0,
         };
         let mut control = Writer::new(control);
-        if count > 1 {
+        if piece.datagrams() > 1 {
             // No more than a datagram has bytes, which fit.
-            control.segment(piece.segment as u16);
+            control.segment(piece.segment() as u16);
         }
-        if let Some(local) = piece.local {
+        if let Some(local) = piece.local() {
             control.local(local);
         }
-        if let Some(ecn) = piece.ecn {
+        if let Some(ecn) = piece.ecn() {
             control.ecn(ecn, self.is_for_v4(piece));
         }
-        Ok(Parcel { data: piece.data, control: control.len(), name })
+        Ok(Parcel { data: piece.data(), control: control.len(), name })
     }
 
     /// Whether `piece` goes out as IPv4.
-    fn is_for_v4(&self, piece: &Packed<'_>) -> bool {
-        match piece.to {
+    fn is_for_v4(&self, piece: Packed<'_>) -> bool {
+        match piece.to() {
             Some(Peer::Ip(to)) => to.ip().to_canonical().is_ipv4(),
             _ => self.is_v4,
         }
@@ -290,28 +286,26 @@ impl<'a, I: Iterator<Item = Packed<'a>>> Pieces<'a, I> {
         Self { trains, rest: None, apart }
     }
 
-    /// The next message and how many datagrams it has. `limit` is the largest segment that makes a train.
+    /// The next message. `limit` is the largest segment that makes a train.
     #[inline]
-    fn next(&mut self, limit: impl FnOnce() -> usize) -> Option<(Packed<'a>, usize)> {
-        let train = self.rest.take().or_else(|| self.trains.next())?;
-        if train.data.len() <= train.segment {
-            self.apart = self.apart.saturating_sub(1);
-            return Some((train, 1));
-        }
-        let most = if self.apart > 0 || train.segment > limit() {
+    fn next(&mut self, limit: impl FnOnce() -> usize) -> Option<Packed<'a>> {
+        let train = match self.rest.take() {
+            Some(rest) => rest,
+            None => self.trains.next()?,
+        };
+        let most = if train.datagrams() == 1 || self.apart > 0 || train.segment() > limit() {
             1
         } else {
             // Two that are too long for a train go one by one.
-            (MAX_TRAIN_BYTES / train.segment).clamp(1, MAX_TRAIN_DATAGRAMS)
+            (MAX_TRAIN_BYTES / train.segment()).clamp(1, MAX_TRAIN_DATAGRAMS)
         };
         self.apart = self.apart.saturating_sub(most);
-        let count = train.datagrams();
-        if count <= most {
-            return Some((train, count));
+        if train.datagrams() <= most {
+            return Some(train);
         }
-        let (head, tail) = train.data.split_at(most * train.segment);
-        self.rest = Some(Packed { data: tail, ..train });
-        Some((Packed { data: head, ..train }, most))
+        let (head, rest) = train.split_at(most);
+        self.rest = Some(rest);
+        Some(head)
     }
 }
 

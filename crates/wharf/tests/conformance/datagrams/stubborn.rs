@@ -48,8 +48,8 @@ impl DatagramSocket for Stubborn {
             return Err(errno.into());
         }
         let train = outbox.trains().next().expect("an outbox that is sent is not empty");
-        let Some(Peer::Ip(to)) = train.to else { return Err(ErrorKind::InvalidInput.into()) };
-        let first = &train.data[..train.segment.min(train.data.len())];
+        let Some(Peer::Ip(to)) = train.to() else { return Err(ErrorKind::InvalidInput.into()) };
+        let first = &train.data()[..train.segment().min(train.data().len())];
         self.socket.send_to(first, to).map(|_| 1)
     }
 
