@@ -31,10 +31,12 @@ impl Progress {
         self.stopped.set(true);
     }
 
+    #[inline]
     pub(crate) fn is_stopped(&self) -> bool {
         self.stopped.get()
     }
 
+    #[inline]
     fn reach(&self, position: Position) {
         if position > self.reached.get() {
             self.reached.set(position);
@@ -125,32 +127,40 @@ pub struct Datagrams<'a> {
 impl<'a> Iterator for Datagrams<'a> {
     type Item = Datagram<'a>;
 
-    #[inline]
+    #[inline(always)] // Within a train it is a handful of instructions.
     fn next(&mut self) -> Option<Datagram<'a>> {
         if self.batch.progress.is_stopped() {
             return None;
         }
         let arrival = match self.train {
             Some(arrival) => arrival,
-            None => {
-                let arrival = self.batch.inbox.arrivals().get(self.position.train)?;
-                let bytes = self.batch.inbox.train(arrival);
-                self.left = &bytes[self.position.offset..];
-                self.train = Some(arrival);
-                arrival
+            None => self.begin_train()?,
+        };
+        // A segment of zero, or one that is not below what there is, is a single datagram.
+        let data = match self.left.split_at_checked(arrival.segment) {
+            Some((data, left)) if !data.is_empty() && !left.is_empty() => {
+                self.left = left;
+                self.position.offset += data.len();
+                data
+            }
+            _ => {
+                self.train = None;
+                self.position = Position { train: self.position.train + 1, offset: 0 };
+                self.left
             }
         };
-        let size = if arrival.segment == 0 { arrival.len } else { arrival.segment };
-        let (data, left) = self.left.split_at(size.min(self.left.len()));
-        self.left = left;
-        if left.is_empty() {
-            self.train = None;
-            self.position = Position { train: self.position.train + 1, offset: 0 };
-        } else {
-            self.position.offset += data.len();
-        }
         self.batch.progress.reach(self.position);
         Some(Datagram { data, arrival })
+    }
+}
+
+impl<'a> Datagrams<'a> {
+    #[inline]
+    fn begin_train(&mut self) -> Option<&'a Arrival> {
+        let arrival = self.batch.inbox.arrivals().get(self.position.train)?;
+        self.left = &self.batch.inbox.train(arrival)[self.position.offset..];
+        self.train = Some(arrival);
+        Some(arrival)
     }
 }
 

@@ -83,8 +83,14 @@ impl Arrival {
     }
 
     /// Forgets all but the sender, whom the next one in this place is likely to share.
+    #[inline]
     fn reset(&mut self) {
-        *self = Self { from: self.from.take(), ..Self::default() };
+        // One by one, because the whole is four times as much to write as what says that there is nothing.
+        let Self { start, len, segment, from: _, to, local, interface, ecn, truncated, timestamp } =
+            self;
+        (*start, *len, *segment) = (0, 0, 0);
+        (*to, *local, *interface) = (None, None, None);
+        (*ecn, *truncated, *timestamp) = (None, false, None);
     }
 }
 
@@ -135,6 +141,7 @@ impl Inbox {
     ///
     /// # Panics
     /// When the train does not lie within the buffer: the I/O object's bug.
+    #[inline]
     pub fn push(&mut self, describe: impl FnOnce(&mut Arrival)) {
         if self.filled == self.arrivals.len() {
             self.arrivals.push(Arrival::default());
@@ -235,11 +242,14 @@ impl Inbox {
         first + arrivals.map(Arrival::datagrams).sum::<usize>()
     }
 
+    /// Whether the system told of any datagram which address of ours it came to.
+    #[inline]
+    pub(crate) fn has_locals(&self) -> bool {
+        self.has_locals
+    }
+
     /// The address of ours that the last datagram of `peer` before `position` came to.
     pub(crate) fn local_for(&self, peer: &Address, position: Position) -> Option<IpAddr> {
-        if !self.has_locals {
-            return None;
-        }
         let seen = position.train + usize::from(position.offset > 0);
         let mut seen = self.arrivals()[..seen.min(self.filled)].iter().rev();
         seen.find(|arrival| arrival.from.as_ref() == Some(peer)).and_then(|arrival| arrival.local)

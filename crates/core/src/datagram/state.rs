@@ -93,14 +93,17 @@ impl QueueLimits {
     /// The marks of streams by bytes, and none by number.
     pub const DEFAULT: Self = Self { bytes: Limits::DEFAULT, datagrams: Limits::high(usize::MAX) };
 
+    #[inline]
     fn are_passed_by(&self, load: Load) -> bool {
         load.bytes > self.bytes.high_mark() || load.datagrams > self.datagrams.high_mark()
     }
 
+    #[inline]
     fn are_kept_by(&self, load: Load) -> bool {
         load.bytes <= self.bytes.low_mark() && load.datagrams <= self.datagrams.low_mark()
     }
 
+    #[inline]
     fn are_broken_by(&self, load: Load) -> bool {
         load.bytes > self.bytes.max_mark() || load.datagrams > self.datagrams.max_mark()
     }
@@ -243,6 +246,7 @@ impl DatagramState {
     }
 
     /// Whether close, abort or a failure has happened.
+    #[inline]
     #[must_use]
     pub fn is_closing(&self) -> bool {
         self.phase != Phase::Open
@@ -255,6 +259,7 @@ impl DatagramState {
     }
 
     /// Answers a send. Whoever is answered that the queue is full will be told when it no longer is.
+    #[inline]
     #[must_use]
     pub fn answer_send(&mut self) -> Flow {
         let flow = self.flow();
@@ -265,6 +270,7 @@ impl DatagramState {
     }
 
     /// What a send would be answered now.
+    #[inline]
     #[must_use]
     pub fn flow(&self) -> Flow {
         match self.phase {
@@ -275,6 +281,7 @@ impl DatagramState {
     }
 
     /// Whether the queue is above its ceiling.
+    #[inline]
     #[must_use]
     pub fn is_over_full(&self, limits: &QueueLimits) -> bool {
         limits.are_broken_by(self.load)
@@ -283,10 +290,12 @@ impl DatagramState {
     // ---- what the user does ----
 
     /// `datagrams` with `bytes` in all were queued.
+    #[inline]
     pub fn queued_more(&mut self, datagrams: usize, bytes: usize, limits: &QueueLimits) {
         self.load.datagrams += datagrams;
         self.load.bytes += bytes + datagrams * OVERHEAD;
-        self.update_gate(limits);
+        // More can fill a queue, and never empty it.
+        self.gate.set(limits.are_passed_by(self.load), false);
     }
 
     /// The limits are others now.
@@ -403,6 +412,7 @@ impl DatagramState {
         self.load.datagrams > 0
     }
 
+    #[inline]
     fn update_gate(&mut self, limits: &QueueLimits) {
         self.gate.set(limits.are_passed_by(self.load), limits.are_kept_by(self.load));
     }

@@ -1,6 +1,7 @@
 //! What a datagram driver guards: the I/O object, the state, and what is queued. Nothing in here calls user code.
 
 use std::io::{self, ErrorKind};
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::contract::{DatagramIo, DatagramOptions, DatagramStatistics, DropPolicy, Target};
@@ -72,6 +73,7 @@ impl<I: DatagramIo> Inner<I> {
     // ---- sending ----
 
     /// Whether `outgoing` can be sent from here at all.
+    #[inline]
     pub(super) fn check(&self, outgoing: &Outgoing<'_>) -> io::Result<()> {
         if outgoing.segment == Some(0) {
             return Err(invalid("the size of the segments is zero"));
@@ -91,26 +93,15 @@ impl<I: DatagramIo> Inner<I> {
         }
     }
 
-    /// `outgoing` with the address that the system is to be given.
-    pub(super) fn address<'a>(
-        &'a self,
-        outgoing: &Outgoing<'a>,
-        answered: impl FnOnce(&Address) -> Option<std::net::IpAddr>,
-    ) -> Outgoing<'a> {
-        let to = match &self.options.target {
-            Target::None => outgoing.to,
-            Target::Connected(_) => None,
-            Target::Default(peer) => Some(peer),
-        };
-        let local = outgoing.local.or_else(|| to.and_then(answered));
-        Outgoing { to, local, ..*outgoing }
+    /// Whether the queue has room for a batch of `count` datagrams, or is made to have it by its policy.
+    #[inline]
+    pub(super) fn make_room(&mut self, count: usize) -> io::Result<bool> {
+        if self.state.is_over_full(&self.options.limits) { self.drop_some(count) } else { Ok(true) }
     }
 
-    /// Whether the queue has room for a batch of `count` datagrams, or is made to have it by its policy.
-    pub(super) fn make_room(&mut self, count: usize) -> io::Result<bool> {
-        if !self.state.is_over_full(&self.options.limits) {
-            return Ok(true);
-        }
+    /// Does with `count` datagrams, or with those that are queued, what the policy for an over-full queue says.
+    #[cold]
+    fn drop_some(&mut self, count: usize) -> io::Result<bool> {
         match self.options.drop_policy {
             DropPolicy::Refuse => {
                 self.statistics.refused += count as u64;
@@ -128,6 +119,31 @@ impl<I: DatagramIo> Inner<I> {
                 Ok(true)
             }
         }
+    }
+
+    /// Queues `count` datagrams, which are `batch`, in an outbox that is borrowed if there is none.
+    // A part of the driver's `accept`.
+    #[inline(always)]
+    pub(super) fn queue(
+        &mut self,
+        batch: &[Outgoing<'_>],
+        count: usize,
+        answered: impl Fn(&Address) -> Option<IpAddr>,
+        borrow: impl FnOnce() -> Box<Outbox>,
+    ) {
+        let outbox = self.outbox.get_or_insert_with(borrow);
+        let before = outbox.bytes();
+        for outgoing in batch {
+            // The address that the system is to be given.
+            let to = match &self.options.target {
+                Target::None => outgoing.to,
+                Target::Connected(_) => None,
+                Target::Default(peer) => Some(peer),
+            };
+            let local = outgoing.local.or_else(|| to.and_then(&answered));
+            outbox.push(&Outgoing { to, local, ..*outgoing });
+        }
+        self.state.queued_more(count, outbox.bytes() - before, &self.options.limits);
     }
 
     /// The first `count` datagrams leave the queue; says how many bytes they had.

@@ -309,11 +309,16 @@ impl<I: DatagramIo, H: Host> DatagramDriver<I, H> {
 
     /// Settles after a call from the user: at once when the callback it came from is our own, else before the turn
     /// ends.
+    #[inline]
     fn settle_soon(&self) {
         if !self.busy.get() && !self.enlisted.replace(true) {
-            if let Some(me) = self.me.upgrade() {
-                self.host.enlist(me);
-            }
+            self.enlist();
+        }
+    }
+
+    fn enlist(&self) {
+        if let Some(me) = self.me.upgrade() {
+            self.host.enlist(me);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The driver's receiving side: from the I/O object to the protocol, a budget at a time (rule T12).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -17,6 +17,8 @@ use crate::driver::{Host, Traffic};
 #[derive(Default)]
 pub(super) struct Delivery {
     inbox: RefCell<Option<Rc<Inbox>>>,
+    /// Whether it is known of any datagram in there which address of ours it came to.
+    has_locals: Cell<bool>,
     progress: Progress,
 }
 
@@ -26,8 +28,22 @@ impl Delivery {
         self.progress.stop();
     }
 
+    fn begin(&self, inbox: &Rc<Inbox>) {
+        self.has_locals.set(inbox.has_locals());
+        self.inbox.replace(Some(Rc::clone(inbox)));
+    }
+
+    fn end(&self) {
+        self.has_locals.set(false);
+        self.inbox.replace(None);
+    }
+
     /// The address of ours that the datagram which is being answered came to.
+    #[inline]
     pub(super) fn answered(&self, peer: &Address) -> Option<IpAddr> {
+        if !self.has_locals.get() {
+            return None;
+        }
         self.inbox.borrow().as_ref()?.local_for(peer, self.progress.reached())
     }
 }
@@ -117,12 +133,12 @@ impl<I: DatagramIo, H: Host> DatagramDriver<I, H> {
     /// Hands out `inbox` from `position` on, in one call; says from where on it must be handed out again.
     fn hand_out(self: &Rc<Self>, inbox: &Rc<Inbox>, position: Position) -> Option<Position> {
         let protocol = self.protocol_now()?;
-        self.delivery.inbox.replace(Some(Rc::clone(inbox)));
+        self.delivery.begin(inbox);
         let batch = Batch::new(inbox, &self.delivery.progress, position);
         let called = self.call(&protocol, "datagrams_received", |transport| {
             protocol.datagrams_received(transport, &batch);
         });
-        self.delivery.inbox.replace(None);
+        self.delivery.end();
         self.release(protocol);
         let reached = self.delivery.progress.reached();
         let wanted = match called {

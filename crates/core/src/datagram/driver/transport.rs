@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use super::DatagramDriver;
 use super::contract::{DatagramAccess, DatagramIo, DatagramStatistics, DropPolicy, Target};
+use crate::address::Address;
 use crate::datagram::outbox::Outgoing;
 use crate::datagram::shared::EndpointProtocol;
 use crate::datagram::state::{Phase, QueueLimits};
@@ -101,31 +102,12 @@ impl<I: DatagramIo, H: Host> ReadTransport for DatagramDriver<I, H> {
 
 impl<I: DatagramIo, H: Host> DatagramTransport for DatagramDriver<I, H> {
     fn send(&self, batch: &[Outgoing<'_>]) -> io::Result<Flow> {
-        let mut inner = self.inner.borrow_mut();
-        let inner = &mut *inner;
-        if inner.state.is_closing() {
-            return Ok(Flow::Closed);
-        }
-        for outgoing in batch {
-            inner.check(outgoing)?;
-        }
-        let count = batch.iter().map(Outgoing::datagrams).sum();
-        if count > 0 && inner.make_room(count)? {
-            let mut outbox = inner.outbox.take().unwrap_or_else(|| self.host.take_outbox());
-            let before = outbox.bytes();
-            for outgoing in batch {
-                outbox.push(&inner.address(outgoing, |peer| self.delivery.answered(peer)));
-            }
-            let bytes = outbox.bytes() - before;
-            inner.outbox = Some(outbox);
-            inner.state.queued_more(count, bytes, &inner.options.limits);
-            if inner.state.flow() == Flow::Full {
-                // Full of what was gathered, perhaps, and not of what the system would not take.
-                inner.flush(&self.host);
-            }
-            self.settle_soon();
-        }
-        Ok(inner.state.answer_send())
+        self.accept(batch)
+    }
+
+    fn send_to(&self, data: &[u8], to: Option<&Address>) -> io::Result<Flow> {
+        // As by default, but with nothing between: this is how most datagrams are sent.
+        self.accept(&[Outgoing { to, ..Outgoing::new(data) }])
     }
 
     fn write_buffer_len(&self) -> usize {
@@ -174,6 +156,32 @@ impl<I: DatagramIo, H: Host> DatagramTransport for DatagramDriver<I, H> {
         }
         self.settle_soon();
         inner.protocol.replace(protocol)
+    }
+}
+
+impl<I: DatagramIo, H: Host> DatagramDriver<I, H> {
+    /// Takes all of `batch`, or says why not.
+    // Once for each of its two callers, so that for one of them a batch is one datagram and no loop.
+    #[inline(always)]
+    fn accept(&self, batch: &[Outgoing<'_>]) -> io::Result<Flow> {
+        let mut inner = self.inner.borrow_mut();
+        if inner.state.is_closing() {
+            return Ok(Flow::Closed);
+        }
+        for outgoing in batch {
+            inner.check(outgoing)?;
+        }
+        let count = batch.iter().map(Outgoing::datagrams).sum();
+        if count > 0 && inner.make_room(count)? {
+            let answered = |peer: &Address| self.delivery.answered(peer);
+            inner.queue(batch, count, answered, || self.host.take_outbox());
+            if inner.state.flow() == Flow::Full {
+                // Full of what was gathered, perhaps, and not of what the system would not take.
+                inner.flush(&self.host);
+            }
+            self.settle_soon();
+        }
+        Ok(inner.state.answer_send())
     }
 }
 
