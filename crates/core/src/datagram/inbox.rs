@@ -116,9 +116,9 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// The size of a loop's buffer: thirty-two trains of the greatest size that IP knows. Pages that nothing was ever
-    /// received into cost nothing.
-    pub const CAPACITY: usize = 32 * 64 * 1024;
+    /// The size of a loop's buffer: thirty-two trains of the greatest size that IP knows, and room to put them at places
+    /// that are not alike to a cache. Pages that nothing was ever received into cost nothing.
+    pub const CAPACITY: usize = 32 * (64 + 2) * 1024;
 
     /// An inbox whose buffer has `capacity` bytes.
     #[must_use]
