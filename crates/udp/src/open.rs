@@ -56,6 +56,9 @@ where
 
 /// Opens an endpoint that is connected to `to`, hears that peer alone, and learns of its ICMP errors.
 ///
+/// Each such error is told by `error_received`, some time after the datagram that caused it has gone out. A system keeps
+/// one of them at a time, so those of several datagrams may be told as one.
+///
 /// Await it, after any of the settings of [`Open`].
 #[doc(alias = "remote_addr")]
 #[doc(alias = "create_datagram_endpoint")]

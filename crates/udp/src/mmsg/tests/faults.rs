@@ -94,6 +94,39 @@ fn a_refusal_that_was_announced_is_told_once_and_costs_one_datagram_of_a_train()
     }
 }
 
+/// Each datagram to nobody is announced to be lost, but the system holds one such announcement at a time, and a call for
+/// many messages that meets one between two of them forgets it. So it is not told how many were lost, but that some were,
+/// because the last announcement has nothing after it to be forgotten by.
+#[test]
+fn a_refusal_is_told_at_least_once_however_many_are_announced_within_a_call() {
+    for missing in every_path() {
+        let mut a = End::bound("127.0.0.1:0", missing);
+        a.socket.connect(&nobody().ip().unwrap().into()).unwrap();
+        let mut outbox = Outbox::new();
+        // Each longer than the one before, so that they are no train.
+        for len in [10, 20, 30, 40] {
+            outbox.push(&Outgoing::new(&[0; 40][..len]));
+        }
+        let (mut sent, mut told) = (0, 0);
+        while !outbox.is_empty() {
+            match a.send(&mut outbox) {
+                Ok(count) => sent += count,
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{missing:?}");
+                    outbox.advance(1);
+                    told += 1;
+                }
+            }
+        }
+        assert_eq!(sent + told, 4, "{missing:?}");
+        if told == 0 {
+            a.wait();
+            let error = a.channel.receive(a.socket.as_fd(), &mut inbox()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{missing:?}");
+        }
+    }
+}
+
 #[test]
 fn a_name_that_fits_no_address_is_an_error_of_its_datagram_only() {
     let (ours, theirs) = UnixDatagram::pair().unwrap();

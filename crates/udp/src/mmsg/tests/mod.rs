@@ -59,12 +59,17 @@ impl End {
         }
     }
 
-    /// Waits until something is there, and receives it.
-    fn receive(&mut self, inbox: &mut Inbox) {
+    /// Waits until something is there, a datagram or an error.
+    fn wait(&self) {
         use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
         let mut waiting = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
         let ready = poll(&mut waiting, PollTimeout::from(10_000_u16)).unwrap();
         assert_eq!(ready, 1, "nothing came");
+    }
+
+    /// Waits until something is there, and receives it.
+    fn receive(&mut self, inbox: &mut Inbox) {
+        self.wait();
         inbox.clear();
         self.channel.receive(self.socket.as_fd(), inbox).unwrap();
     }
