@@ -18,11 +18,13 @@ mod batch;
 pub mod driver;
 mod inbox;
 mod outbox;
+mod outgoing;
 mod shared;
 mod state;
 
 pub use batch::{Batch, Datagram, Datagrams, Train, Trains};
 pub use inbox::{Arrival, Ecn, Inbox};
-pub use outbox::{MAX_TRAIN_BYTES, MAX_TRAIN_DATAGRAMS, Outbox, Outgoing, Packed, Peer};
+pub use outbox::{MAX_TRAIN_BYTES, MAX_TRAIN_DATAGRAMS, Outbox, Packed, Peer};
+pub use outgoing::Outgoing;
 pub use shared::{EndpointProtocol, IntoDatagramProtocol};
 pub use state::{DatagramState, Notice, Phase, QueueLimits};

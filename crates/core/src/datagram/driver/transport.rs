@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::DatagramDriver;
 use super::contract::{DatagramAccess, DatagramIo, DatagramStatistics, DropPolicy, Target};
 use crate::address::Address;
-use crate::datagram::outbox::Outgoing;
+use crate::datagram::outgoing::Outgoing;
 use crate::datagram::shared::EndpointProtocol;
 use crate::datagram::state::{Phase, QueueLimits};
 use crate::driver::Host;
