@@ -351,8 +351,12 @@ impl EventLoop {
 }
 
 impl LoopState {
-    /// Waits for readiness and for other threads, no longer than `timeout`.
+    /// Waits for readiness and for other threads, no longer than `timeout`; not at all when a panic has cut the last turn
+    /// short and left something in `batch`.
     fn wait(&self, mut timeout: Option<Duration>, batch: &mut Batch) -> io::Result<()> {
+        if batch.has_rest() {
+            return Ok(());
+        }
         let inbox = &self.shared.inbox;
         if timeout != Some(Duration::ZERO) {
             if !self.busy_poll.is_zero() {

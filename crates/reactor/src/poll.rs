@@ -54,6 +54,8 @@ impl Waker {
 
 /// What a wait found, kept by the loop for the next one.
 pub(crate) struct Batch {
+    /// How many events have been handed out.
+    taken: usize,
     events: Events,
     #[cfg(target_os = "linux")]
     direct: direct::Batch,
@@ -62,6 +64,7 @@ pub(crate) struct Batch {
 impl Batch {
     pub(crate) fn new() -> Self {
         Self {
+            taken: 0,
             events: Events::new(),
             #[cfg(target_os = "linux")]
             direct: direct::Batch::with_capacity(BATCH),
@@ -78,14 +81,24 @@ impl Batch {
         self.events.len()
     }
 
+    /// Whether a panic has cut [`each`](Self::each) short. What is left is handed out before the next wait, because what
+    /// is polled once is not found again.
+    #[inline]
+    pub(crate) fn has_rest(&self) -> bool {
+        self.taken < self.len()
+    }
+
     /// Hands each event to `take`, in the order of the system.
     #[inline]
-    pub(crate) fn each(&self, mut take: impl FnMut(Ready)) {
+    pub(crate) fn each(&mut self, mut take: impl FnMut(Ready)) {
+        let from = self.taken;
         #[cfg(target_os = "linux")]
-        for event in &self.direct {
+        for event in self.direct.iter().skip(from) {
+            self.taken += 1;
             take(direct::ready(event));
         }
-        for event in self.events.iter() {
+        for event in self.events.iter().skip(from) {
+            self.taken += 1;
             let readiness = Readiness { read: event.readable, write: event.writable };
             take(Ready { key: event.key, readiness });
         }
@@ -115,11 +128,17 @@ impl Poller {
         self.waker.clone()
     }
 
-    /// Starts polling `fd` under `key`.
+    /// Starts polling `fd` under `key`, until it is told of once or for as long as it is ready.
     ///
     /// The caller deregisters the descriptor before it is closed: a [`Registration`](crate::source::Registration) does.
-    pub(crate) fn add(&self, fd: BorrowedFd<'_>, key: usize, interest: Interest) -> io::Result<()> {
-        let (event, mode) = what(key, interest);
+    pub(crate) fn add(
+        &self,
+        fd: BorrowedFd<'_>,
+        key: usize,
+        interest: Interest,
+        trigger: Trigger,
+    ) -> io::Result<()> {
+        let (event, mode) = what(key, interest, trigger);
         // SAFETY: a registration deletes the descriptor before its owner closes it, or the system forgets it then. If one
         // is closed too early all the same, the poller holds no pointer to it: an event comes under a stale key at worst,
         // and hits nothing.
@@ -131,8 +150,9 @@ impl Poller {
         fd: BorrowedFd<'_>,
         key: usize,
         interest: Interest,
+        trigger: Trigger,
     ) -> io::Result<()> {
-        let (event, mode) = what(key, interest);
+        let (event, mode) = what(key, interest, trigger);
         self.poller.modify_with_mode(fd, event, mode)
     }
 
@@ -151,6 +171,7 @@ impl Poller {
     /// Waits until something is ready or `timeout` has passed, rounded up to milliseconds; `batch` gets what is ready.
     #[inline]
     pub(crate) fn wait(&self, batch: &mut Batch, timeout: Option<Duration>) -> io::Result<()> {
+        batch.taken = 0;
         #[cfg(target_os = "linux")]
         if !self.is_portable() {
             return direct::wait(&self.poller, &mut batch.direct, timeout);
@@ -166,12 +187,21 @@ impl AsFd for Poller {
     }
 }
 
-/// Level-triggered for what is wanted; where nothing is, one-shot: a peer that hangs up on a paused reader would make
-/// a level-triggered registration spin.
-fn what(key: usize, interest: Interest) -> (Event, PollMode) {
+/// How often a descriptor that is ready is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trigger {
+    /// By every wait, as long as it is.
+    Level,
+    /// Once.
+    Once,
+}
+
+/// As it was asked for; where nothing is wanted, once: a peer that hangs up on a paused reader would make a
+/// level-triggered registration spin.
+fn what(key: usize, interest: Interest, trigger: Trigger) -> (Event, PollMode) {
     let event = Event::new(key, interest.read, interest.write);
-    let mode = if interest == Interest::default() { PollMode::Oneshot } else { PollMode::Level };
-    (event, mode)
+    let once = trigger == Trigger::Once || interest == Interest::default();
+    (event, if once { PollMode::Oneshot } else { PollMode::Level })
 }
 
 /// Rounded up, so that a wait is never cut short and then repeated in tiny steps.
@@ -274,7 +304,7 @@ mod tests {
         use std::os::unix::net::UnixStream;
         each_path(|poller, wait| {
             let (ours, theirs) = UnixStream::pair().unwrap();
-            poller.add(ours.as_fd(), 7, Interest::default()).unwrap();
+            poller.add(ours.as_fd(), 7, Interest::default(), Trigger::Level).unwrap();
             drop(theirs);
             let notices: usize = (0..10).map(|_| wait(Some(Duration::ZERO)).len()).sum();
             assert!(notices <= 1, "{notices} notices");
@@ -288,13 +318,15 @@ mod tests {
         use std::os::unix::net::UnixStream;
         each_path(|poller, wait| {
             let (ours, mut theirs) = UnixStream::pair().unwrap();
-            poller.add(ours.as_fd(), 7, Interest { read: true, write: false }).unwrap();
+            let reading = Interest { read: true, write: false };
+            poller.add(ours.as_fd(), 7, reading, Trigger::Level).unwrap();
             theirs.write_all(b"x").unwrap();
             for _ in 0..3 {
                 let readiness = Readiness { read: true, write: false };
                 assert_eq!(wait(SOON), [Ready { key: 7, readiness }]);
             }
-            poller.modify(ours.as_fd(), 7, Interest { read: true, write: true }).unwrap();
+            let both = Interest { read: true, write: true };
+            poller.modify(ours.as_fd(), 7, both, Trigger::Level).unwrap();
             assert_eq!(
                 wait(SOON),
                 [Ready { key: 7, readiness: Readiness { read: true, write: true } }]
@@ -302,6 +334,52 @@ mod tests {
             poller.delete(ours.as_fd()).unwrap();
             assert_eq!(wait(Some(Duration::ZERO)), []);
         });
+    }
+
+    #[test]
+    fn what_is_polled_once_is_told_once_until_it_is_polled_again() {
+        use std::os::unix::net::UnixStream;
+        each_path(|poller, wait| {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            let reading = Interest { read: true, write: false };
+            poller.add(ours.as_fd(), 7, reading, Trigger::Once).unwrap();
+            assert_eq!(wait(Some(Duration::ZERO)), []);
+            drop(theirs);
+            assert_eq!(wait(SOON).len(), 1);
+            assert_eq!(wait(Some(Duration::ZERO)), []);
+            poller.modify(ours.as_fd(), 7, reading, Trigger::Once).unwrap();
+            assert_eq!(wait(SOON).len(), 1);
+            poller.delete(ours.as_fd()).unwrap();
+        });
+    }
+
+    #[test]
+    fn what_a_panic_cuts_short_is_handed_out_later() {
+        use std::os::unix::net::UnixStream;
+        use std::panic::{AssertUnwindSafe, catch_unwind};
+        for portable in [false, true] {
+            let poller = Poller::new(portable).unwrap();
+            let ends = [(); 3].map(|()| UnixStream::pair().unwrap().0);
+            for (key, end) in ends.iter().enumerate() {
+                let reading = Interest { read: true, write: false };
+                poller.add(end.as_fd(), key, reading, Trigger::Once).unwrap();
+            }
+            let mut batch = Batch::new();
+            poller.wait(&mut batch, SOON).unwrap();
+            let mut keys = Vec::new();
+            while batch.has_rest() {
+                let one = AssertUnwindSafe(|| {
+                    batch.each(|ready| {
+                        keys.push(ready.key);
+                        panic!("on purpose");
+                    });
+                });
+                assert!(catch_unwind(one).is_err());
+            }
+            keys.sort_unstable();
+            assert_eq!(keys, [0, 1, 2]);
+            ends.iter().for_each(|end| poller.delete(end.as_fd()).unwrap());
+        }
     }
 
     #[test]

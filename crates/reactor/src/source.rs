@@ -11,6 +11,7 @@ use wharf_core::driver::{Owner, Readiness};
 use wharf_core::stream::Interest;
 
 use crate::handle::LoopHandle;
+use crate::poll::Trigger;
 use crate::registry::Key;
 use crate::remote::LoopClosed;
 
@@ -77,14 +78,30 @@ impl Registration {
     /// The poller's: `AlreadyExists` when the descriptor is registered by somebody else, `PermissionDenied` for a
     /// regular file.
     pub fn set_interest(&mut self, fd: impl AsFd, interest: Interest) -> io::Result<()> {
+        self.poll(fd, interest, Trigger::Level)
+    }
+
+    /// Polls `fd` until it is readable, and no longer: the source is called once, and not again before this is.
+    ///
+    /// For what becomes readable for good, as the pidfd of a process does. It may then be closed by
+    /// [`close_exclusive`](Self::close_exclusive) even if it has duplicates: they bring one event at most, which hits
+    /// nothing.
+    ///
+    /// # Errors
+    /// As [`set_interest`](Self::set_interest).
+    pub fn poll_once(&mut self, fd: impl AsFd) -> io::Result<()> {
+        self.poll(fd, Interest { read: true, write: false }, Trigger::Once)
+    }
+
+    fn poll(&mut self, fd: impl AsFd, interest: Interest, trigger: Trigger) -> io::Result<()> {
         if self.handle.is_closed() {
             return Err(io::Error::other(LoopClosed));
         }
         let poller = self.handle.poller();
         if self.polled {
-            return poller.modify(fd.as_fd(), self.key.to_usize(), interest);
+            return poller.modify(fd.as_fd(), self.key.to_usize(), interest, trigger);
         }
-        poller.add(fd.as_fd(), self.key.to_usize(), interest)?;
+        poller.add(fd.as_fd(), self.key.to_usize(), interest, trigger)?;
         self.polled = true;
         Ok(())
     }
