@@ -61,14 +61,13 @@ use wharf_reactor::stream::{self, StreamDriver, StreamSocket};
 /// How much a pipe holds from its making on.
 const USUAL: usize = 64 * 1024;
 
-/// A pipe that was seen full so often is busy and is made to hold more: whoever fills it can then go on for longer, and
-/// a message more costs fewer turns. Not from the beginning, because what all pipes of a user hold is limited, and most
-/// never hold much.
-const OFTEN: u8 = 4;
-
-/// How much a busy pipe holds: as much as a user without privileges may have.
-#[cfg(target_os = "linux")]
-const BUSY: usize = 1024 * 1024;
+/// How much a pipe is made to hold once it was seen full: as much as one read takes, so that one call empties it, and one
+/// fills it. While a call moves bytes the other side of the pipe waits for it and burns its processor; few large calls
+/// spare both sides that. More than this would be slower, because it leaves the caches.
+///
+/// Not from the beginning: what all pipes of a user hold is limited (64 MiB without privileges, so 256 of these), and
+/// most pipes are never full.
+pub(crate) const BUSY: usize = 256 * 1024;
 
 /// What we do with a pipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,8 +79,8 @@ pub(crate) enum Direction {
 pub(crate) struct Pipe {
     fd: OwnedFd,
     direction: Direction,
-    /// How often it was seen full.
-    full: Cell<u8>,
+    /// Whether it was seen full.
+    full: Cell<bool>,
     /// How its end shows.
     watch: Watch,
 }
@@ -117,20 +116,15 @@ pub(crate) fn driver(
 
 impl Pipe {
     fn new(fd: OwnedFd, direction: Direction, watch: Watch) -> Self {
-        Self { fd, direction, full: Cell::new(0), watch }
+        Self { fd, direction, full: Cell::new(false), watch }
     }
 
-    /// The pipe was full.
-    #[cold]
+    /// The pipe was full: it is busy, and is made to hold more. Where that is refused, because the user's pipes hold too
+    /// much already or this is no pipe, it works as it is, and nobody asks again.
+    #[inline]
     fn note_full(&self) {
-        let times = self.full.get();
-        if times < OFTEN {
-            self.full.set(times + 1);
-        } else if times == OFTEN {
-            self.full.set(times + 1);
-            #[cfg(target_os = "linux")]
-            // Refused where the limit is reached; it works as it is, too.
-            let _ = rustix::pipe::fcntl_setpipe_size(&self.fd, BUSY);
+        if !self.full.replace(true) {
+            grow(self.fd.as_fd());
         }
     }
 
@@ -151,6 +145,17 @@ impl Pipe {
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().contains(PollFlags::HUP)
     }
+}
+
+/// Makes a pipe hold [`BUSY`] bytes if it holds less.
+#[cold]
+fn grow(fd: BorrowedFd<'_>) {
+    #[cfg(target_os = "linux")]
+    if rustix::pipe::fcntl_getpipe_size(fd).is_ok_and(|size| size < BUSY) {
+        let _ = rustix::pipe::fcntl_setpipe_size(fd, BUSY);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = fd;
 }
 
 impl AsFd for Pipe {
@@ -208,5 +213,64 @@ impl StreamSocket for Pipe {
     /// A child that another thread starts has a duplicate of everything until it has become its program.
     fn is_exclusive(&self) -> bool {
         false
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use rustix::pipe::{PipeFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with};
+
+    use super::*;
+
+    /// Both ends of one pipe, non-blocking.
+    fn ends() -> (Pipe, Pipe) {
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).unwrap();
+        let end = |fd, direction| Pipe::new(fd, direction, Watch::Readable);
+        (end(reader, Direction::Read), end(writer, Direction::Write))
+    }
+
+    fn size(end: &Pipe) -> usize {
+        fcntl_getpipe_size(end).unwrap()
+    }
+
+    #[test]
+    fn sp_42_a_pipe_that_is_full_for_its_writer_is_made_to_hold_more() {
+        let (reader, writer) = ends();
+        assert_eq!(writer.write(&[0; USUAL]).unwrap(), USUAL);
+        assert_eq!(size(&writer), USUAL, "it took everything");
+        assert_eq!(writer.write(&[0; USUAL]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(size(&writer), BUSY);
+        let rest = [0; BUSY];
+        let slices = [IoSlice::new(&rest), IoSlice::new(&rest)];
+        assert_eq!(writer.write_vectored(&slices).unwrap(), BUSY - USUAL);
+        assert_eq!(size(&writer), BUSY, "and not without end");
+        assert_eq!(reader.read(&mut [0; 2 * BUSY]).unwrap(), BUSY, "one read empties it");
+    }
+
+    #[test]
+    fn sp_42_a_pipe_that_is_full_for_its_reader_is_made_to_hold_more() {
+        let (reader, writer) = ends();
+        writer.write(&[0; USUAL - 1]).unwrap();
+        reader.read(&mut [0; BUSY]).unwrap();
+        assert_eq!(size(&reader), USUAL, "it had room");
+        writer.write(&[0; USUAL]).unwrap();
+        reader.read(&mut [0; BUSY]).unwrap();
+        assert_eq!(size(&reader), BUSY);
+    }
+
+    #[test]
+    fn sp_42_small_writes_that_fill_a_pipe_do_not_make_it_hold_more() {
+        let (_reader, writer) = ends();
+        while writer.write(&[0; 512]).is_ok() {}
+        assert_eq!(size(&writer), USUAL);
+    }
+
+    #[test]
+    fn sp_42_a_pipe_that_holds_more_already_is_left_as_it_is() {
+        let (reader, writer) = ends();
+        fcntl_setpipe_size(&writer, 2 * BUSY).unwrap();
+        writer.write(&[0; USUAL]).unwrap();
+        reader.read(&mut [0; BUSY]).unwrap();
+        assert_eq!(size(&reader), 2 * BUSY);
     }
 }

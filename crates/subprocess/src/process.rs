@@ -28,8 +28,8 @@ use crate::spawn::Spawned;
 use crate::state::{Notice, ProcessState};
 use crate::watch::{Listener, Watch};
 
-/// How much of a pipe is delivered at the exit at most, before others get their turn: as much as the largest pipe holds
-/// that we make. More than that comes from somebody who still runs.
+/// How much of a pipe is delivered at the exit at most, before others get their turn: as much as a pipe may hold without
+/// privileges, for the child may have made it so large. More than that comes from somebody who still runs.
 const DRAIN: usize = 1024 * 1024;
 
 pub(crate) struct Process {

@@ -8,6 +8,8 @@ use std::time::Duration;
 use wharf_core::Limits;
 use wharf_core::driver::StreamOptions;
 
+use crate::pipe::BUSY;
+
 /// What a standard descriptor of a child is.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -62,6 +64,9 @@ impl Settings {
         let pipes = StreamOptions {
             // A child may take its time before it reads on, and its end is the end of every write to it.
             close_timeout: None,
+            // What may be queued is what a busy pipe holds, so that one write fills it; with less, a paused protocol is
+            // resumed for a part of a pipe at a time.
+            limits: Limits::high(BUSY),
             ..StreamOptions::default()
         };
         Self {
@@ -151,7 +156,8 @@ macro_rules! command_setters {
             self
         }
 
-        /// The limits of the write buffer of each pipe; 64 KiB and 16 KiB unless said otherwise.
+        /// The limits of the write buffer of each pipe; 256 KiB and 64 KiB unless said otherwise, as much as a busy
+        /// pipe holds, so that a child that reads fast is fed by few calls.
         pub fn write_buffer_limits(mut self, limits: wharf_core::Limits) -> Self {
             self.settings.limits(limits);
             self
