@@ -1,5 +1,6 @@
 //! Starting a child under a protocol: [`exec`], [`shell`] and [`from_command`].
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -9,8 +10,10 @@ use std::pin::Pin;
 use std::process::Command;
 use std::rc::Rc;
 
-use wharf_core::{BaseTransport, IntoSubprocessProtocol, SubprocessTransportRef};
-use wharf_reactor::{Handle, LoopClosed, LoopHandle, oneshot};
+use wharf_core::guard::{self, FaultReport};
+use wharf_core::schedule::Settle;
+use wharf_core::{BaseTransport, Fault, IntoSubprocessProtocol, Scheduler, SubprocessTransportRef};
+use wharf_reactor::{LoopClosed, LoopHandle, OneshotSender, oneshot};
 
 use crate::process::Process;
 use crate::settings::{Extra, Settings, Stdio, command_setters};
@@ -160,17 +163,15 @@ pub(crate) async fn from_settings<P: IntoSubprocessProtocol>(
     let spawned = settings.spawn(handle.is_portable())?;
     let process = Process::new(handle, spawned, protocol, &options)?;
     let (sender, receiver) = oneshot();
-    let begun = Rc::clone(&process);
-    let begin = handle.call_soon(move || {
-        // Nobody waits any more: the guard below has taken the child back.
-        let _ = sender.send(begun.begin());
-    });
-    let mut guard = TakeBack { process: Some(process), begin };
+    let begin = Begin { process: Rc::clone(&process), sender: Cell::new(Some(sender)) };
+    // At the end of this turn, and not in the next one, which would be one more look at the poller for each child.
+    handle.enlist(Rc::new(begin));
+    let mut guard = TakeBack(Some(process));
     let Some(begun) = receiver.await else {
         // It did not begin: the loop is gone. The guard takes the child back.
         return Err(io::Error::other(LoopClosed));
     };
-    let Some(process) = guard.process.take() else { return Err(io::ErrorKind::Other.into()) };
+    let Some(process) = guard.0.take() else { return Err(io::ErrorKind::Other.into()) };
     begun.map(|()| (process.transport(), shared)).map_err(io::Error::other)
 }
 
@@ -193,16 +194,32 @@ impl<F> fmt::Debug for Exec<F> {
     }
 }
 
-/// Takes a child back whose maker has given up: without a word if its protocol knows nothing, else by an abort.
-struct TakeBack {
-    process: Option<Rc<Process>>,
-    begin: Handle,
+/// Lets a child begin, and tells its maker.
+struct Begin {
+    process: Rc<Process>,
+    sender: Cell<Option<OneshotSender<Result<(), Fault>>>>,
 }
+
+impl Settle for Begin {
+    fn settle(self: Rc<Self>) {
+        match guard::call("connection_made", || self.process.begin()) {
+            Ok(begun) => {
+                if let Some(sender) = self.sender.take() {
+                    // Nobody waits any more: the child was taken back, and has not begun.
+                    let _ = sender.send(begun);
+                }
+            }
+            Err(caught) => self.process.handle.report(FaultReport::caught(caught)),
+        }
+    }
+}
+
+/// Takes a child back whose maker has given up: without a word if its protocol knows nothing, else by an abort.
+struct TakeBack(Option<Rc<Process>>);
 
 impl Drop for TakeBack {
     fn drop(&mut self) {
-        if let Some(process) = self.process.take() {
-            self.begin.cancel();
+        if let Some(process) = self.0.take() {
             if !process.abandon() {
                 process.abort();
             }

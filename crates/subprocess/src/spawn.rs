@@ -36,9 +36,10 @@ impl Settings {
     /// # Errors
     /// When it cannot be started; nothing is left of it then.
     pub(crate) fn spawn(mut self, portable: bool) -> io::Result<Spawned> {
-        let program = self.command.get_program().to_owned();
-        self.try_spawn(portable)
-            .map_err(|error| io::Error::new(error.kind(), StartError { program, error }))
+        self.try_spawn(portable).map_err(|error| {
+            let program = self.command.get_program().to_owned();
+            io::Error::new(error.kind(), StartError { program, error })
+        })
     }
 
     fn try_spawn(&mut self, portable: bool) -> io::Result<Spawned> {

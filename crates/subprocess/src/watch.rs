@@ -8,7 +8,6 @@ use std::rc::{Rc, Weak};
 use rustix::process::Signal;
 use wharf_core::driver::Readiness;
 use wharf_core::guard::FaultReport;
-use wharf_core::stream::Interest;
 use wharf_core::{Fault, TransportId};
 use wharf_reactor::LoopHandle;
 use wharf_reactor::source::{Registration, Source};
@@ -43,14 +42,14 @@ impl Watch {
         watch
     }
 
-    /// Waits for the end.
+    /// Waits for the end: once, because nothing becomes of a child that has ended but to be reaped.
     ///
     /// # Errors
     /// The poller's, and on a loop that is gone: nobody but [`finish`](Self::finish) will reap the child then.
     pub(crate) fn start(&self) -> io::Result<()> {
         let child = self.child.borrow();
         let Some(end) = child.end() else { return Ok(()) };
-        self.registration.borrow_mut().set_interest(end, Interest { read: true, write: false })
+        self.registration.borrow_mut().poll_once(end)
     }
 
     /// From now on `listener` is told; weakly, because the loop owns the watch.
@@ -95,7 +94,8 @@ impl Watch {
         {
             let mut child = self.child.borrow_mut();
             if let Some(end) = child.end() {
-                self.registration.borrow_mut().close(end);
+                // Its duplicates, of whoever has asked for one and of children that others are starting, say nothing more.
+                self.registration.borrow_mut().close_exclusive(end);
             }
             child.forget_end();
         }
@@ -119,6 +119,11 @@ impl Watch {
 impl Source for Watch {
     fn ready(self: Rc<Self>, _: Readiness) {
         let reaped = self.child.borrow_mut().reap();
+        if reaped == Reaped::Not {
+            // A debugger hears of its end first, and it is ours only when that has let go of it. It is registered, so this
+            // does not fail.
+            let _ = self.start();
+        }
         self.reaped(reaped);
     }
 

@@ -358,6 +358,42 @@ fn sp_34_a_protocol_that_is_borrowed_across_a_turn_is_refused_and_loses_nothing(
 }
 
 #[test]
+fn sp_34_a_refusal_does_not_cost_other_children_their_end() {
+    #[derive(Default)]
+    struct Ended(bool);
+    impl SubprocessProtocol for Ended {
+        fn connection_lost(&mut self, _: &SubprocessTransportRef, _: &Lost) {
+            self.0 = true;
+        }
+    }
+    let mut ev = loop_builder().build().unwrap();
+    let null = || subprocess::Stdio::Null;
+    let all: Vec<_> = (0..5)
+        .map(|_| {
+            let child = subprocess::shell(&ev, SLEEP, Ended::default);
+            let child = child.stdin(null()).stdout(null()).stderr(null());
+            ev.block_on(child.into_future()).unwrap()
+        })
+        .collect();
+    // All their ends are found by one wait, and the first of them is refused.
+    for (transport, _) in &all {
+        transport.kill().unwrap();
+        wait_until_dead(transport.pid());
+    }
+    let borrowed: Vec<_> = all.iter().map(|(_, protocol)| protocol.borrow_mut()).collect();
+    let turn = std::panic::AssertUnwindSafe(|| ev.turn(None));
+    assert!(std::panic::catch_unwind(turn).is_err());
+    drop(borrowed);
+    for _ in 0..1000 {
+        if all.iter().all(|(_, protocol)| protocol.borrow().0) {
+            return;
+        }
+        ev.turn(Some(std::time::Duration::from_millis(5))).unwrap();
+    }
+    panic!("a child's end got lost");
+}
+
+#[test]
 fn sp_35_stopping_and_continuing_is_not_an_end() {
     let mut ev = TestLoop::new();
     let heard = Heard::new();

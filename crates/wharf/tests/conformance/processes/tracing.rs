@@ -94,12 +94,16 @@ fn sp_40_a_start_is_one_vfork_and_an_end_one_wait() {
         assert!(clone.contains("CLONE_VM|CLONE_VFORK"), "{clone}");
         let once = ["clone3", "clone", "vfork", "fork"].map(times);
         assert_eq!(once.iter().sum::<usize>(), 1, "{counts:?}");
-        assert_eq!((times("pidfd_open"), times("waitid"), times("wait4")), (1, 1, 0), "{counts:?}");
+        // A tracer hears of the end first; a look before it has let go of the child finds nothing.
+        let early = calls.iter().filter(|call| call.starts_with("waitid") && call.contains("{}"));
+        let early = early.count();
+        let waits = (times("pidfd_open"), times("waitid") - early, times("wait4"));
+        assert_eq!(waits, (1, 1, 0), "{counts:?}");
         // Three pipes, each of which is read or closed once, and the child.
         assert_eq!(times("pipe2"), 3, "{counts:?}");
         assert_eq!(times("rt_sigaction"), 0, "no handler: {counts:?}");
-        // Each is put on the loop and taken off again.
-        assert_eq!(times("epoll_ctl"), 8, "{counts:?}");
+        // Each is put on the loop, and taken off again if it is polled for as long as it is ready, as pipes are.
+        assert_eq!(times("epoll_ctl") - early, 7, "{counts:?}");
     }
 }
 
