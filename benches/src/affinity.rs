@@ -2,6 +2,7 @@
 
 use std::io;
 
+use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// The CPU the servers run on.
@@ -16,7 +17,21 @@ pub const GENERATOR_CPU: usize = 1;
 ///
 /// The kernel's refusal, such as `EINVAL` when there is no such CPU.
 pub fn pin(cpu: usize) -> io::Result<()> {
+    set(None, cpu)
+}
+
+/// Pins another process, which has one thread, to `cpu`.
+///
+/// # Errors
+///
+/// The kernel's refusal, and `InvalidInput` when no process has such a number.
+pub fn pin_process(pid: u32, cpu: usize) -> io::Result<()> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    set(Some(pid.ok_or(io::ErrorKind::InvalidInput)?), cpu)
+}
+
+fn set(pid: Option<Pid>, cpu: usize) -> io::Result<()> {
     let mut set = CpuSet::new();
     set.set(cpu);
-    Ok(sched_setaffinity(None, &set)?)
+    Ok(sched_setaffinity(pid, &set)?)
 }

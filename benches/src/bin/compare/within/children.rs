@@ -7,13 +7,19 @@ use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use bytes::Bytes;
+use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags, epoll, poll};
 use rustix::io::Errno;
+use rustix::pipe::fcntl_setpipe_size;
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wharf::subprocess::{self, Stdio as WharfStdio};
 use wharf::{
     EventLoop, Flow, LoopHandle, PipeTransport, SubprocessProtocol, SubprocessTransportRef,
 };
+
+use wharf_benches::affinity::{GENERATOR_CPU, SERVER_CPU, pin, pin_process};
 
 use super::{Contender, contender, timed, worked, wrong};
 
@@ -25,7 +31,7 @@ pub(super) const MIB: u64 = 64;
 
 const SIZE: usize = MIB as usize * 1024 * 1024;
 
-/// What is written and read at a time, by hand and by tokio: as much as a pipe holds.
+/// What is written at a time, by tokio and by wharf: as much as a pipe holds from its making on.
 const CHUNK: usize = 64 * 1024;
 
 /// Ends at once, and costs as little as a program can.
@@ -56,6 +62,7 @@ impl Measure {
 pub(super) fn starts(measure: Measure) -> Vec<Contender> {
     vec![
         contender("std: posix_spawn and wait", move || measure.of(starts_std)),
+        contender("the same with a pidfd on epoll", move || measure.of(starts_epoll)),
         contender("tokio process", move || {
             let runtime = runtime()?;
             measure.of(|| runtime.block_on(starts_tokio()))
@@ -68,19 +75,27 @@ pub(super) fn starts(measure: Measure) -> Vec<Contender> {
     ]
 }
 
-/// Sends data through `cat` and counts what comes back.
+/// Sends data through `cat` and counts what comes back; we on one CPU and `cat` on another, because what this costs
+/// depends on that more than on anything else.
 pub(super) fn through(measure: Measure) -> Vec<Contender> {
+    let by_hand = |name, pipe| contender(name, move || measure.of(|| through_poll(pipe)));
+    let wharf = |name, owned| {
+        contender(name, move || {
+            let mut ev = EventLoop::new()?;
+            let handle = ev.handle().clone();
+            measure.of(|| ev.block_on(through_wharf(&handle, owned)))
+        })
+    };
     vec![
-        contender("poll and pipes of 64 KiB", move || measure.of(through_poll)),
+        by_hand("poll and pipes of 64 KiB", 64 * 1024),
+        by_hand("poll and pipes of 256 KiB", 256 * 1024),
+        by_hand("poll and pipes of 1 MiB", 1024 * 1024),
         contender("tokio process", move || {
             let runtime = runtime()?;
             measure.of(|| runtime.block_on(through_tokio()))
         }),
-        contender("wharf subprocess", move || {
-            let mut ev = EventLoop::new()?;
-            let handle = ev.handle().clone();
-            measure.of(|| ev.block_on(through_wharf(&handle)))
-        }),
+        wharf("wharf subprocess, write", false),
+        wharf("wharf subprocess, write_bytes", true),
     ]
 }
 
@@ -94,6 +109,25 @@ fn starts_std() -> io::Result<()> {
     for _ in 0..CHILDREN {
         let status = Command::new(PROGRAM).status()?;
         if !status.success() {
+            return Err(wrong("a child failed"));
+        }
+    }
+    Ok(())
+}
+
+/// What a loop cannot do without: it waits for a child as for anything else.
+fn starts_epoll() -> io::Result<()> {
+    let poller = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    let mut events = Vec::with_capacity(8);
+    for _ in 0..CHILDREN {
+        let child = Command::new(PROGRAM).spawn()?;
+        let end = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
+        epoll::add(&poller, &end, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?;
+        events.clear();
+        epoll::wait(&poller, spare_capacity(&mut events), None)?;
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        let status = waitid(WaitId::PidFd(end.as_fd()), options)?;
+        if status.and_then(|status| status.exit_status()) != Some(0) {
             return Err(wrong("a child failed"));
         }
     }
@@ -130,17 +164,26 @@ async fn starts_wharf(handle: &LoopHandle) -> io::Result<()> {
 
 // ---- much data ----
 
-fn through_poll() -> io::Result<()> {
+/// We here, the child there.
+fn apart(child: u32) -> io::Result<()> {
+    pin(SERVER_CPU)?;
+    pin_process(child, GENERATOR_CPU)
+}
+
+/// With pipes that hold `size` bytes, and as much written and read at a time.
+fn through_poll(size: usize) -> io::Result<()> {
     let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(wrong("a pipe is missing"));
     };
+    apart(child.id())?;
     let (stdin, stdout) = (OwnedFd::from(stdin), OwnedFd::from(stdout));
     for fd in [&stdin, &stdout] {
         rustix::io::ioctl_fionbio(fd, true)?;
+        fcntl_setpipe_size(fd, size)?;
     }
     let mut stdin = Some(stdin);
-    let (chunk, mut buffer) = (vec![b'x'; CHUNK], vec![0; CHUNK]);
+    let (chunk, mut buffer) = (vec![b'x'; size], vec![0; size]);
     let (mut sent, mut received) = (0, 0);
     while received < SIZE {
         let mut fds = vec![PollFd::new(&stdout, PollFlags::IN)];
@@ -149,7 +192,7 @@ fn through_poll() -> io::Result<()> {
         }
         poll(&mut fds, None)?;
         if let Some(pipe) = &stdin {
-            match rustix::io::write(pipe, &chunk[..CHUNK.min(SIZE - sent)]) {
+            match rustix::io::write(pipe, &chunk[..size.min(SIZE - sent)]) {
                 Ok(count) => sent += count,
                 Err(Errno::AGAIN) => {}
                 Err(error) => return Err(error.into()),
@@ -174,6 +217,7 @@ async fn through_tokio() -> io::Result<()> {
     let (Some(mut stdin), Some(mut stdout)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(wrong("a pipe is missing"));
     };
+    apart(child.id().ok_or_else(|| wrong("it has ended"))?)?;
     let send = async move {
         let chunk = vec![b'x'; CHUNK];
         for _ in 0..SIZE / CHUNK {
@@ -201,7 +245,9 @@ async fn through_tokio() -> io::Result<()> {
 
 /// Sends what `cat` takes, and counts.
 struct Through {
-    chunk: Vec<u8>,
+    chunk: Bytes,
+    /// Whether it is given away, and not copied where it must be queued.
+    owned: bool,
     sent: usize,
     received: Rc<Cell<usize>>,
 }
@@ -211,7 +257,12 @@ impl Through {
         let Some(PipeTransport::Write(stdin)) = transport.pipe_transport(0) else { return };
         while self.sent < SIZE {
             self.sent += CHUNK;
-            if stdin.write(&self.chunk) != Flow::Open {
+            let flow = if self.owned {
+                stdin.write_bytes(self.chunk.clone())
+            } else {
+                stdin.write(&self.chunk)
+            };
+            if flow != Flow::Open {
                 return;
             }
         }
@@ -233,12 +284,14 @@ impl SubprocessProtocol for Through {
     }
 }
 
-async fn through_wharf(handle: &LoopHandle) -> io::Result<()> {
+async fn through_wharf(handle: &LoopHandle, owned: bool) -> io::Result<()> {
     let received = Rc::new(Cell::new(0));
     let counted = Rc::clone(&received);
-    let factory = || Through { chunk: vec![b'x'; CHUNK], sent: 0, received: counted };
+    let chunk = Bytes::from(vec![b'x'; CHUNK]);
+    let factory = move || Through { chunk, owned, sent: 0, received: counted };
     let child = subprocess::exec(handle, "cat", NONE, factory).stderr(WharfStdio::Inherit);
     let (transport, _) = child.await?;
+    apart(transport.pid())?;
     transport.finished().await;
     if received.get() == SIZE { Ok(()) } else { Err(wrong("bytes were lost")) }
 }
