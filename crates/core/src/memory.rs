@@ -3,6 +3,8 @@
 //! A [`Stage`] is an event loop without descriptors, under a [`ManualClock`].
 //! On it stand either two protocols joined by a [`pair`](Stage::pair), or one protocol and a [`Wire`], the raw other
 //! end that a test holds in its hand: it can trickle bytes, refuse them, end, or reset at any chosen point.
+//! The protocol of a pipe stands alone, too, with a wire for the other end: [`read_pipe`](Stage::read_pipe) and
+//! [`write_pipe`](Stage::write_pipe).
 //! Datagram protocols are joined by a [`datagram_pair`](Stage::datagram_pair), or meet a [`DatagramWire`].
 //! The drivers and their state machines are those of the real transports.
 //!
@@ -44,10 +46,11 @@ use crate::buffer::WriteQueue;
 use crate::datagram::{Inbox, IntoDatagramProtocol, Outbox};
 use crate::driver::{Host, IoAccess, Readiness, StreamDriver, StreamOptions, Traffic};
 use crate::guard::{self, FaultReport};
-use crate::handle::{DatagramTransportRef, TransportRef};
+use crate::handle::{DatagramTransportRef, ReadTransportRef, TransportRef, WriteTransportRef};
+use crate::pipe::{IntoReadPipeProtocol, IntoWritePipeProtocol};
 use crate::resource::Resources;
 use crate::schedule::{Clock, Scheduler, Settle, Timer};
-use crate::shared::IntoProtocol;
+use crate::shared::{IntoProtocol, StreamProtocol};
 use crate::transport::TransportId;
 
 /// How often a turn settles what settling enlists.
@@ -131,9 +134,9 @@ trait Actor {
     fn shut(self: Rc<Self>);
 }
 
-type MemoryDriver = StreamDriver<MemoryIo, StageRef>;
+type MemoryDriver<const ONE_WAY: bool> = StreamDriver<MemoryIo<ONE_WAY>, StageRef>;
 
-impl Actor for MemoryDriver {
+impl<const ONE_WAY: bool> Actor for MemoryDriver<ONE_WAY> {
     fn act(self: Rc<Self>) -> bool {
         let mut readiness = Readiness::default();
         self.with_io(&mut |io| readiness = io.readiness());
@@ -239,6 +242,34 @@ impl Stage {
         (transport, shared, Wire { link: LinkRef(link) })
     }
 
+    /// Puts the protocol of a pipe that is read on the stage. The wire is the writer, which leaves by
+    /// [`close`](Wire::close).
+    pub fn read_pipe<P: IntoReadPipeProtocol>(
+        &self,
+        protocol: P,
+    ) -> (ReadTransportRef, P::Shared, Wire) {
+        let (shared, protocol) = protocol.share_read();
+        let (driver, wire) = self.pipe(protocol);
+        (driver.handle().into(), shared, wire)
+    }
+
+    /// Puts the protocol of a pipe that is written on the stage. The wire is the reader, which leaves by
+    /// [`close`](Wire::close).
+    pub fn write_pipe<P: IntoWritePipeProtocol>(
+        &self,
+        protocol: P,
+    ) -> (WriteTransportRef, P::Shared, Wire) {
+        let (shared, protocol) = protocol.share_write();
+        let (driver, wire) = self.pipe(protocol);
+        (driver.handle().into(), shared, wire)
+    }
+
+    fn pipe(&self, protocol: StreamProtocol) -> (Rc<MemoryDriver<true>>, Wire) {
+        let link = Link::new();
+        let driver = self.drive(protocol, MemoryIo::new(&link, 0), &StreamOptions::default());
+        (driver, Wire { link: LinkRef(link) })
+    }
+
     fn enter<P: IntoProtocol>(
         &self,
         protocol: P,
@@ -247,14 +278,23 @@ impl Stage {
         options: &StreamOptions,
     ) -> (TransportRef, P::Shared) {
         let (shared, protocol) = protocol.share();
-        let io = MemoryIo::new(link, side);
+        let driver = self.drive::<false>(protocol, MemoryIo::new(link, side), options);
+        (driver.handle(), shared)
+    }
+
+    fn drive<const ONE_WAY: bool>(
+        &self,
+        protocol: StreamProtocol,
+        io: MemoryIo<ONE_WAY>,
+        options: &StreamOptions,
+    ) -> Rc<MemoryDriver<ONE_WAY>> {
         let id = TransportId::new(self.shared.number());
         let driver =
             StreamDriver::new(io, self.shared.clone(), id, protocol, Rc::new(options.clone()));
-        let transport = driver.handle();
         self.shared.0.actors.borrow_mut().push(Rc::clone(&driver) as Rc<dyn Actor>);
-        self.shared.call_soon(Box::new(move || drop(driver.begin())));
-        (transport, shared)
+        let begun = Rc::clone(&driver);
+        self.shared.call_soon(Box::new(move || drop(begun.begin())));
+        driver
     }
 
     /// Runs `callback` in the next turn.
@@ -538,5 +578,7 @@ impl<P: IntoDatagramProtocol, Q: IntoDatagramProtocol> fmt::Debug for DatagramPa
     }
 }
 
+#[cfg(test)]
+mod one_way;
 #[cfg(test)]
 mod tests;

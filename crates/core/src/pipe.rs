@@ -7,6 +7,35 @@
 //!
 //! Below them is a byte stream like any other: an adapter of [`Layer`] narrows its handle and leaves out what the
 //! protocol has no callback for.
+//! Of the life of a [stream](crate::stream) it has the phases without a half:
+//!
+//! ```text
+//!            close(), write_eof(), the other end leaves
+//!   Open ──────────────────────────────────────────────▶ Closing ──┐
+//!    │                                                      │      │ loss told (once everything has gone out)
+//!    │ failed(cause)                          failed(cause) │      ▼
+//!    └──────────────▶ Closed ◀──────────────────────────────┘     Lost
+//!                       └──────────── loss told ───────────────────▲
+//! ```
+//!
+//! Every pair of phase and event of a pipe that is read; `·` stays, `-` does not exist.
+//! A unit test computes this table and the next one on pipes in memory, and walks every way through them.
+//!
+//! | read | write_eof | close | writer leaves | failed | loss told |
+//! | --- | --- | --- | --- | --- | --- |
+//! | Open | - | Closing | Closing | Closed | · |
+//! | Closing | - | · | · | Closed | Lost |
+//! | Closed | - | · | · | · | Lost |
+//! | Lost | - | · | · | · | · |
+//!
+//! And of one that is written:
+//!
+//! | written | write_eof | close | reader leaves | failed | loss told |
+//! | --- | --- | --- | --- | --- | --- |
+//! | Open | Closing | Closing | Closing | Closed | · |
+//! | Closing | · | · | · | Closed | Lost |
+//! | Closed | · | · | · | · | Lost |
+//! | Lost | · | · | · | · | · |
 
 use std::any::type_name;
 use std::cell::RefCell;

@@ -151,6 +151,12 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         self.inner.borrow().state.phase() == Phase::Lost
     }
 
+    /// Where it is in its life, for the tests that hold the drawings to it.
+    #[cfg(test)]
+    pub(crate) fn phase(&self) -> Phase {
+        self.inner.borrow().state.phase()
+    }
+
     /// Who owns the connection, by identity.
     pub fn is_owned_by(&self, owner: &Rc<dyn Owner>) -> bool {
         let inner = self.inner.borrow();

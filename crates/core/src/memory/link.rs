@@ -172,8 +172,8 @@ impl Link {
     }
 }
 
-/// One end of a link, as a stream driver moves bytes over it.
-pub(super) struct MemoryIo {
+/// One end of a link, as a stream driver moves bytes over it; of a pipe if `ONE_WAY`.
+pub(super) struct MemoryIo<const ONE_WAY: bool = false> {
     link: Rc<RefCell<Link>>,
     side: usize,
     interest: Interest,
@@ -181,7 +181,7 @@ pub(super) struct MemoryIo {
     noticed: bool,
 }
 
-impl MemoryIo {
+impl<const ONE_WAY: bool> MemoryIo<ONE_WAY> {
     /// The end on `side` of `link`.
     pub(super) fn new(link: &Rc<RefCell<Link>>, side: usize) -> Self {
         Self { link: Rc::clone(link), side, interest: Interest::default(), noticed: false }
@@ -207,7 +207,9 @@ impl MemoryIo {
     }
 }
 
-impl StreamIo for MemoryIo {
+impl<const ONE_WAY: bool> StreamIo for MemoryIo<ONE_WAY> {
+    const ONE_WAY: bool = ONE_WAY;
+
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut link = self.link.borrow_mut();
         let lane = &mut link.lanes[1 - self.side];

@@ -158,3 +158,41 @@ fn a_panic_comes_out_of_the_turn_unless_it_is_contained() {
     let faults = stage.take_faults();
     assert_eq!((faults.len(), faults[0].transport), (1, Some(transport.id())));
 }
+
+#[test]
+fn the_protocol_of_a_pipe_stands_on_the_stage_without_its_other_half() {
+    #[derive(Default)]
+    struct Half(Vec<String>);
+
+    impl crate::ReadPipeProtocol for Half {
+        fn data_received(&mut self, _: &ReadTransportRef, data: &[u8]) {
+            self.0.push(format!("data {}", data.escape_ascii()));
+        }
+        fn eof_received(&mut self, _: &ReadTransportRef) {
+            self.0.push("eof".into());
+        }
+    }
+    impl crate::WritePipeProtocol for Half {
+        fn connection_lost(&mut self, _: &WriteTransportRef, why: &Lost) {
+            self.0.push(format!("lost {why}"));
+        }
+    }
+
+    let stage = Stage::new();
+    let (reader, read, writer) = stage.read_pipe(Half::default());
+    writer.send(b"abc");
+    stage.run();
+    writer.close();
+    stage.run();
+    assert_eq!(read.borrow().0, ["data abc", "eof"]);
+    assert!(reader.is_closing());
+
+    let (writer, written, reader) = stage.write_pipe(Half::default());
+    stage.run();
+    writer.write(b"abc");
+    writer.write_eof();
+    stage.run();
+    assert_eq!((reader.take(), reader.seen()), (b"abc".to_vec(), Seen::Eof));
+    assert_eq!(written.borrow().0, ["lost closed by us"]);
+    assert_eq!(stage.connections(), 0);
+}

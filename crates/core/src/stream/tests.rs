@@ -32,6 +32,49 @@ fn the_table_above_is_what_the_code_does() {
     assert!(include_str!("../stream.rs").contains(&table), "the table should read:\n{table}");
 }
 
+/// A pipe has no half to shut, so of the events above it knows these: its `write_eof` is a close, and the end of its other
+/// side is never kept.
+const OF_A_PIPE: [(Option<Event>, &str); 5] = [
+    (Some(Event::Close), "write_eof"),
+    (Some(Event::Close), "close"),
+    (Some(Event::EofRefused), "leaves"),
+    (Some(Event::Failed), "failed"),
+    (Some(Event::LossTold), "loss told"),
+];
+
+#[test]
+fn the_tables_of_pipes_are_what_the_code_does() {
+    let phases = [Phase::Open, Phase::Closing, Phase::Closed, Phase::Lost];
+    for (direction, who) in [("read", "writer"), ("written", "reader")] {
+        let mut events = OF_A_PIPE;
+        if direction == "read" {
+            events[0].0 = None;
+        }
+        let mut table = format!("//! | {direction} |");
+        for (_, name) in events {
+            table += &match name {
+                "leaves" => format!(" {who} {name} |"),
+                name => format!(" {name} |"),
+            };
+        }
+        table += &format!("\n//! |{}\n", " --- |".repeat(events.len() + 1));
+        for phase in phases {
+            table += &format!("//! | {phase:?} |");
+            for (event, _) in events {
+                let next = event.map(|event| phase.after(event));
+                assert!(next.is_none_or(|next| phases.contains(&next)), "a pipe has no half");
+                table += &match next {
+                    None => " - |".to_owned(),
+                    Some(next) if next == phase => " · |".to_owned(),
+                    Some(next) => format!(" {next:?} |"),
+                };
+            }
+            table += "\n";
+        }
+        assert!(include_str!("../pipe.rs").contains(&table), "the table should read:\n{table}");
+    }
+}
+
 fn open() -> StreamState {
     let mut state = StreamState::new();
     state.told(Notice::Made);
