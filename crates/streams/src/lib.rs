@@ -54,6 +54,7 @@
 //! | from | by |
 //! | --- | --- |
 //! | connecting | [`open`]`(tcp::connect(&handle, address, Endpoint::new))` |
+//! | two pipes, such as a child's | [`open`]`(pipe::connect_both(&handle, reader, writer, Endpoint::new()))` |
 //! | a server, one connection after the other | [`incoming`] |
 //! | a server, a call for each connection | [`each`] |
 //! | a transport that talks already | [`take`] |

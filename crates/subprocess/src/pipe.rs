@@ -3,6 +3,8 @@
 //!
 //! [`connect_read`] and [`connect_write`] put a protocol on a descriptor that is there already; the transport owns it.
 //! A transport that can only be read has no `write`, and the other way round.
+//! [`connect_both`] joins two descriptors, one of each direction, to one byte stream: stdin and stdout, for example, or
+//! what a child reads and what it writes.
 //!
 //! ```
 //! use wharf_core::{ReadPipeProtocol, ReadTransportRef};
@@ -40,9 +42,11 @@
 //!
 //! It becomes non-blocking, which all its duplicates share, those of other processes too, and stays so.
 
+mod both;
 mod connect;
 mod kind;
 
+pub use both::{ConnectBoth, connect_both};
 pub use connect::{ConnectRead, ConnectWrite, connect_read, connect_write};
 
 use std::cell::Cell;
@@ -68,6 +72,15 @@ const USUAL: usize = 64 * 1024;
 /// Not from the beginning: what all pipes of a user hold is limited (64 MiB without privileges, so 256 of these), and
 /// most pipes are never full.
 pub(crate) const BUSY: usize = 256 * 1024;
+
+/// The two ends of a new pipe: the one to read from, and the one to write to. Children do not inherit them, except as
+/// what they are started with.
+///
+/// # Errors
+/// The system's, when it has no descriptors left.
+pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    crate::spawn::pipe()
+}
 
 /// What we do with a pipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -157,7 +157,7 @@ fn standard(stdio: Stdio) -> process::Stdio {
 }
 
 /// A pipe: the end to read from, and the end to write to.
-fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     #[cfg(not(target_vendor = "apple"))]
     return Ok(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?);
     #[cfg(target_vendor = "apple")]

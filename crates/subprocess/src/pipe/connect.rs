@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use wharf_core::driver::StreamOptions;
+use wharf_core::driver::{StreamDriver, StreamIo, StreamOptions};
 use wharf_core::stream::Interest;
 use wharf_core::{
     BaseTransport, IntoReadPipeProtocol, IntoWritePipeProtocol, Limits, ReadTransportRef,
@@ -18,7 +18,7 @@ use wharf_reactor::source::Registration;
 use wharf_reactor::{Handle, LoopClosed, LoopHandle, oneshot, stream};
 
 use super::kind::examine;
-use super::{Direction, Pipe, PipeDriver, Watch};
+use super::{Direction, Pipe, Watch};
 
 /// Reads `fd` and gives what comes to `protocol`. The transport owns the descriptor and closes it.
 ///
@@ -102,7 +102,7 @@ impl<P: IntoReadPipeProtocol + 'static> IntoFuture for ConnectRead<P> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let watch = self.connect.check(Direction::Read)?;
+            let watch = check(&self.connect.handle, &self.connect.fd, Direction::Read)?;
             let (shared, protocol) = self.protocol.share_read();
             let transport = self.connect.start(Direction::Read, watch, protocol).await?;
             Ok((transport.into(), shared))
@@ -116,7 +116,7 @@ impl<P: IntoWritePipeProtocol + 'static> IntoFuture for ConnectWrite<P> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let watch = self.connect.check(Direction::Write)?;
+            let watch = check(&self.connect.handle, &self.connect.fd, Direction::Write)?;
             let (shared, protocol) = self.protocol.share_write();
             let transport = self.connect.start(Direction::Write, watch, protocol).await?;
             Ok((transport.into(), shared))
@@ -144,24 +144,6 @@ struct Connect {
 }
 
 impl Connect {
-    /// Finds out what the descriptor is and whether the loop can watch it, before anybody is told anything.
-    fn check(&self, direction: Direction) -> io::Result<Watch> {
-        let watch = examine(&self.fd, direction)?;
-        if direction == Direction::Read || watch != Watch::Unwatched {
-            let mut probe = Registration::new(&self.handle);
-            probe.set_interest(&self.fd, Interest::default()).map_err(|error| {
-                let text = match error.kind() {
-                    ErrorKind::AlreadyExists => "the loop watches this descriptor already",
-                    ErrorKind::PermissionDenied => "the system cannot wait for this descriptor",
-                    _ => return error,
-                };
-                io::Error::new(error.kind(), text)
-            })?;
-            probe.close(&self.fd);
-        }
-        Ok(watch)
-    }
-
     async fn start(
         self,
         direction: Direction,
@@ -171,28 +153,53 @@ impl Connect {
         let Self { handle, fd, options } = self;
         rustix::io::ioctl_fionbio(&fd, true)?;
         let pipe = Pipe::new(fd, direction, watch);
-        let driver = stream::stream(&handle, pipe, None, protocol, Rc::new(options));
-        let (sender, receiver) = oneshot();
-        let begun = Rc::clone(&driver);
-        let begin = handle.call_soon(move || {
-            // Nobody waits any more: the guard below has taken the pipe back.
-            let _ = sender.send(begun.begin());
-        });
-        let mut guard = TakeBack { driver: Some(driver), begin };
-        let Some(begun) = receiver.await else { return Err(io::Error::other(LoopClosed)) };
-        let driver = guard.driver.take().ok_or(ErrorKind::Other)?;
-        begun.map_err(io::Error::other)?;
-        Ok(driver.handle())
+        begin(&handle, stream::stream(&handle, pipe, None, protocol, Rc::new(options))).await
     }
 }
 
-/// Takes a pipe back whose maker has given up: without a word if its protocol knows nothing, else by an abort.
-struct TakeBack {
-    driver: Option<Rc<PipeDriver>>,
+/// Finds out what the descriptor is and whether the loop can watch it, before anybody is told anything.
+pub(super) fn check(handle: &LoopHandle, fd: &OwnedFd, direction: Direction) -> io::Result<Watch> {
+    let watch = examine(fd, direction)?;
+    if direction == Direction::Read || watch != Watch::Unwatched {
+        let mut probe = Registration::new(handle);
+        probe.set_interest(fd, Interest::default()).map_err(|error| {
+            let text = match error.kind() {
+                ErrorKind::AlreadyExists => "the loop watches this descriptor already",
+                ErrorKind::PermissionDenied => "the system cannot wait for this descriptor",
+                _ => return error,
+            };
+            io::Error::new(error.kind(), text)
+        })?;
+        probe.close(fd);
+    }
+    Ok(watch)
+}
+
+/// Has the loop begin with a stream. Ends after `connection_made` has returned.
+pub(super) async fn begin<I: StreamIo>(
+    handle: &LoopHandle,
+    driver: Rc<StreamDriver<I, LoopHandle>>,
+) -> io::Result<TransportRef> {
+    let (sender, receiver) = oneshot();
+    let begun = Rc::clone(&driver);
+    let begin = handle.call_soon(move || {
+        // Nobody waits any more: the guard below has taken the stream back.
+        let _ = sender.send(begun.begin());
+    });
+    let mut guard = TakeBack { driver: Some(driver), begin };
+    let Some(begun) = receiver.await else { return Err(io::Error::other(LoopClosed)) };
+    let driver = guard.driver.take().ok_or(ErrorKind::Other)?;
+    begun.map_err(io::Error::other)?;
+    Ok(driver.handle())
+}
+
+/// Takes a stream back whose maker has given up: without a word if its protocol knows nothing, else by an abort.
+struct TakeBack<I: StreamIo> {
+    driver: Option<Rc<StreamDriver<I, LoopHandle>>>,
     begin: Handle,
 }
 
-impl Drop for TakeBack {
+impl<I: StreamIo> Drop for TakeBack<I> {
     fn drop(&mut self) {
         if let Some(driver) = self.driver.take() {
             self.begin.cancel();
