@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use crate::support::{Bench, Call, Stubborn, over_each, pattern};
 
-over_each!(bp_01_each_read_asks_for_the_buffer_then_tells_how_much);
+over_each!(bp_01_each_read_asks_for_the_buffer_then_tells_how_much and read);
 fn bp_01_each_read_asks_for_the_buffer_then_tells_how_much(bench: &mut Bench) {
     let (log, _transport, peer) = bench.connect_buffered(100);
     for round in 1..=3 {
@@ -26,7 +26,7 @@ fn bp_02_the_size_is_not_known_before_a_read(bench: &mut Bench) {
     assert!(log.hints().iter().all(Option::is_none), "{:?}", log.hints());
 }
 
-over_each!(bp_03_a_small_buffer_is_filled_again_and_again);
+over_each!(bp_03_a_small_buffer_is_filled_again_and_again and read);
 fn bp_03_a_small_buffer_is_filled_again_and_again(bench: &mut Bench) {
     let (log, _transport, peer) = bench.connect_buffered(4);
     peer.send(b"0123456789");
@@ -36,7 +36,7 @@ fn bp_03_a_small_buffer_is_filled_again_and_again(bench: &mut Bench) {
     assert_eq!(log.story(), ["made", "data 0123456789", "eof", "lost eof"]);
 }
 
-over_each!(bp_04_an_empty_buffer_is_a_fault);
+over_each!(bp_04_an_empty_buffer_is_a_fault and read);
 fn bp_04_an_empty_buffer_is_a_fault(bench: &mut Bench) {
     bench.contain_faults();
     let (log, transport, peer) = bench.connect_buffered(0);
@@ -49,7 +49,7 @@ fn bp_04_an_empty_buffer_is_a_fault(bench: &mut Bench) {
     assert_eq!((faults.len(), faults[0].transport), (1, Some(transport.id())));
 }
 
-over_each!(bp_05_the_end_may_follow_a_get_buffer);
+over_each!(bp_05_the_end_may_follow_a_get_buffer and read);
 fn bp_05_the_end_may_follow_a_get_buffer(bench: &mut Bench) {
     let (log, _transport, peer) = bench.connect_buffered(100);
     peer.shutdown();
@@ -73,7 +73,7 @@ fn bp_06_a_read_that_would_block_tells_nothing_more(bench: &mut Bench) {
     assert_eq!(log.story(), ["made", "data abc"]);
 }
 
-over_each!(bp_09_the_buffer_is_the_protocols_between_the_calls);
+over_each!(bp_09_the_buffer_is_the_protocols_between_the_calls and read);
 fn bp_09_the_buffer_is_the_protocols_between_the_calls(bench: &mut Bench) {
     let log = bench.log();
     let (outcome, peer) = bench.try_open(log.buffered(8), |_| {});

@@ -155,7 +155,7 @@ impl fmt::Display for Meddler {
 
 impl Error for Meddler {}
 
-over_each!(bt_14_a_cause_that_is_dropped_may_call_every_method);
+over_each!(bt_14_a_cause_that_is_dropped_may_call_every_method and one_way);
 fn bt_14_a_cause_that_is_dropped_may_call_every_method(bench: &mut Bench) {
     let (log, transport, _peer) = bench.connect();
     let fail = || transport.fail(Box::new(Meddler(transport.clone())));

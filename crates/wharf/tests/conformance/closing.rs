@@ -39,7 +39,7 @@ fn cl_01_close_returns_at_once_and_stops_reading(bench: &mut Bench) {
     assert_eq!(peer.read(), total);
 }
 
-over_each!(cl_02_with_nothing_queued_the_loss_comes_with_the_next_turn);
+over_each!(cl_02_with_nothing_queued_the_loss_comes_with_the_next_turn and one_way);
 fn cl_02_with_nothing_queued_the_loss_comes_with_the_next_turn(bench: &mut Bench) {
     let (log, transport, _peer) = bench.connect();
     bench.settle();
@@ -49,7 +49,7 @@ fn cl_02_with_nothing_queued_the_loss_comes_with_the_next_turn(bench: &mut Bench
     assert_eq!(log.story(), ["made", "lost closed"]);
 }
 
-over_each!(cl_03_closing_again_does_nothing);
+over_each!(cl_03_closing_again_does_nothing and one_way);
 fn cl_03_closing_again_does_nothing(bench: &mut Bench) {
     for (name, first) in &ENDING[1..] {
         let (log, transport, _peer) = bench.connect();
@@ -64,7 +64,7 @@ fn cl_03_closing_again_does_nothing(bench: &mut Bench) {
     }
 }
 
-over_each!(cl_04_everything_queued_is_sent_before_the_loss);
+over_each!(cl_04_everything_queued_is_sent_before_the_loss and written);
 fn cl_04_everything_queued_is_sent_before_the_loss(bench: &mut Bench) {
     let (log, transport, peer, total) = full(bench);
     transport.close();
@@ -78,7 +78,7 @@ fn cl_04_everything_queued_is_sent_before_the_loss(bench: &mut Bench) {
 }
 
 // invariant: T13
-over_each!(cl_04_a_close_without_progress_becomes_an_abort);
+over_each!(cl_04_a_close_without_progress_becomes_an_abort and written);
 fn cl_04_a_close_without_progress_becomes_an_abort(bench: &mut Bench) {
     let (log, transport, peer, total) = full(bench);
     let moment = Duration::from_millis(1);
@@ -93,7 +93,7 @@ fn cl_04_a_close_without_progress_becomes_an_abort(bench: &mut Bench) {
     assert_eq!(bench.sources(), 0);
 }
 
-over_each!(cl_04_progress_buys_a_close_more_time);
+over_each!(cl_04_progress_buys_a_close_more_time and written);
 fn cl_04_progress_buys_a_close_more_time(bench: &mut Bench) {
     let (log, transport, peer) = bench.connect();
     transport.write(&pattern(4_000_000));
@@ -116,7 +116,7 @@ fn cl_04_progress_buys_a_close_more_time(bench: &mut Bench) {
     assert_eq!(log.story(), ["made", "pause", "lost timed out"]);
 }
 
-over_each!(cl_05_every_write_after_close_is_dropped);
+over_each!(cl_05_every_write_after_close_is_dropped and written);
 fn cl_05_every_write_after_close_is_dropped(bench: &mut Bench) {
     let (log, transport, peer, total) = full(bench);
     transport.close();
@@ -169,7 +169,7 @@ fn cl_07_bytes_left_unread_make_a_reset_of_the_close(bench: &mut Bench) {
     assert_eq!(log.story(), ["made", "lost closed"], "for us it is a close like any other");
 }
 
-over_each!(cl_08_the_peers_end_during_the_drain_is_not_told);
+over_each!(cl_08_the_peers_end_during_the_drain_is_not_told and written);
 fn cl_08_the_peers_end_during_the_drain_is_not_told(bench: &mut Bench) {
     let (log, transport, peer, total) = full(bench);
     transport.close();
@@ -181,7 +181,7 @@ fn cl_08_the_peers_end_during_the_drain_is_not_told(bench: &mut Bench) {
     assert_eq!(peer.read(), total);
 }
 
-over_each!(cl_08_an_error_of_the_drain_is_the_cause);
+over_each!(cl_08_an_error_of_the_drain_is_the_cause and written);
 fn cl_08_an_error_of_the_drain_is_the_cause(bench: &mut Bench) {
     let (log, transport, peer, _) = full(bench);
     transport.close();
@@ -192,7 +192,7 @@ fn cl_08_an_error_of_the_drain_is_the_cause(bench: &mut Bench) {
     assert!(log.why().unwrap().kind.is_some());
 }
 
-over_each!(cl_10_abort_drops_what_is_queued);
+over_each!(cl_10_abort_drops_what_is_queued and written);
 fn cl_10_abort_drops_what_is_queued(bench: &mut Bench) {
     let (log, transport, peer, total) = full(bench);
     transport.abort();
@@ -204,7 +204,7 @@ fn cl_10_abort_drops_what_is_queued(bench: &mut Bench) {
     assert!(peer.read() < total);
 }
 
-over_each!(cl_11_aborting_again_does_nothing);
+over_each!(cl_11_aborting_again_does_nothing and one_way);
 fn cl_11_aborting_again_does_nothing(bench: &mut Bench) {
     let (log, transport, _peer) = bench.connect();
     transport.abort();
@@ -217,7 +217,7 @@ fn cl_11_aborting_again_does_nothing(bench: &mut Bench) {
     assert_eq!(log.story(), ["made", "lost aborted"]);
 }
 
-over_each!(cl_12_after_an_abort_in_data_received_there_is_no_end_to_hear);
+over_each!(cl_12_after_an_abort_in_data_received_there_is_no_end_to_hear and read);
 fn cl_12_after_an_abort_in_data_received_there_is_no_end_to_hear(bench: &mut Bench) {
     let (log, _transport, peer) = bench.connect();
     log.on(Call::Data, |transport| transport.abort());
@@ -227,7 +227,7 @@ fn cl_12_after_an_abort_in_data_received_there_is_no_end_to_hear(bench: &mut Ben
     assert_eq!(log.story(), ["made", "data x", "lost aborted"]);
 }
 
-over_each!(cl_13_an_abort_cuts_a_draining_close_short);
+over_each!(cl_13_an_abort_cuts_a_draining_close_short and written);
 fn cl_13_an_abort_cuts_a_draining_close_short(bench: &mut Bench) {
     let (log, transport, peer, total) = full(bench);
     transport.close();
@@ -241,7 +241,7 @@ fn cl_13_an_abort_cuts_a_draining_close_short(bench: &mut Bench) {
     assert!(peer.read() < total);
 }
 
-over_each!(cl_14_an_abort_is_not_a_reset);
+over_each!(cl_14_an_abort_is_not_a_reset and written);
 fn cl_14_an_abort_is_not_a_reset(bench: &mut Bench) {
     let (log, transport, peer) = bench.connect();
     transport.write(b"sent before");
@@ -252,7 +252,10 @@ fn cl_14_an_abort_is_not_a_reset(bench: &mut Bench) {
     assert_eq!((peer.bytes(), peer.seen()), (b"sent before".to_vec(), Seen::Eof));
 }
 
-over_each!(cl_15_connection_lost_says_who_ended_it_and_how);
+over_each!(
+    cl_15_connection_lost_says_who_ended_it_and_how
+    on memory, tcp, unix, tls, tls_in_tls: "a pipe is never reset"
+);
 fn cl_15_connection_lost_says_who_ended_it_and_how(bench: &mut Bench) {
     type End = fn(&TransportRef, &Peer, &Log);
     let ends: [(&str, &str, End); 7] = [
@@ -284,7 +287,7 @@ fn cl_15_connection_lost_says_who_ended_it_and_how(bench: &mut Bench) {
     }
 }
 
-over_each!(cl_16_every_method_is_harmless_inside_connection_lost);
+over_each!(cl_16_every_method_is_harmless_inside_connection_lost and one_way);
 fn cl_16_every_method_is_harmless_inside_connection_lost(bench: &mut Bench) {
     for (name, end) in &ENDING[1..] {
         let (log, transport, _peer) = bench.connect();

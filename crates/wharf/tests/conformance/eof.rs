@@ -4,7 +4,7 @@ use wharf::{Flow, Limits};
 
 use crate::support::{Bench, Call, Seen, over_each, pattern};
 
-over_each!(e_01_eof_comes_once_and_after_all_data);
+over_each!(e_01_eof_comes_once_and_after_all_data and read);
 fn e_01_eof_comes_once_and_after_all_data(bench: &mut Bench) {
     for close in [false, true] {
         let (log, _transport, peer) = bench.connect_buffered(3);
@@ -167,7 +167,7 @@ fn e_07_a_peer_that_is_fully_gone_makes_an_error_of_the_flush(bench: &mut Bench)
     assert_eq!(log.story(), ["made", "eof", "lost io"]);
 }
 
-over_each!(e_08_there_is_no_eof_after_close_abort_or_an_error);
+over_each!(e_08_there_is_no_eof_after_close_abort_or_an_error and written);
 fn e_08_there_is_no_eof_after_close_abort_or_an_error(bench: &mut Bench) {
     for end in ["closed", "aborted", "failed", "io"] {
         let (log, transport, peer) = bench.connect();
@@ -195,7 +195,7 @@ fn e_08_there_is_no_eof_after_close_abort_or_an_error(bench: &mut Bench) {
     }
 }
 
-over_each!(e_09_a_paused_reader_hears_the_end_after_resume);
+over_each!(e_09_a_paused_reader_hears_the_end_after_resume and read);
 fn e_09_a_paused_reader_hears_the_end_after_resume(bench: &mut Bench) {
     let (log, transport, peer) = bench.connect();
     transport.pause_reading();
@@ -209,7 +209,7 @@ fn e_09_a_paused_reader_hears_the_end_after_resume(bench: &mut Bench) {
     assert_eq!(log.story(), ["made", "data data", "eof", "lost eof"]);
 }
 
-over_each!(e_09_a_pause_with_the_last_data_holds_the_end_back);
+over_each!(e_09_a_pause_with_the_last_data_holds_the_end_back and read);
 fn e_09_a_pause_with_the_last_data_holds_the_end_back(bench: &mut Bench) {
     let (log, transport, peer) = bench.connect();
     log.on(Call::Data, |transport| transport.pause_reading());

@@ -6,7 +6,10 @@ use wharf::Limits;
 
 use crate::support::{Bench, Call, Plain, Stubborn, over_each, pattern};
 
-over_each!(er_01_a_reset_of_an_idle_connection_is_the_end_without_eof);
+over_each!(
+    er_01_a_reset_of_an_idle_connection_is_the_end_without_eof
+    on memory, tcp, unix, tls, tls_in_tls, read_socket: "a pipe is never reset"
+);
 fn er_01_a_reset_of_an_idle_connection_is_the_end_without_eof(bench: &mut Bench) {
     let (log, transport, peer) = bench.connect();
     bench.settle();
@@ -17,7 +20,10 @@ fn er_01_a_reset_of_an_idle_connection_is_the_end_without_eof(bench: &mut Bench)
     assert!(transport.is_closing());
 }
 
-over_each!(er_02_data_then_reset_is_data_then_loss);
+over_each!(
+    er_02_data_then_reset_is_data_then_loss
+    on memory, tcp, unix, tls, tls_in_tls, read_socket: "a pipe is never reset"
+);
 fn er_02_data_then_reset_is_data_then_loss(bench: &mut Bench) {
     for size in [None, Some(2)] {
         let log = bench.log();
@@ -32,7 +38,10 @@ fn er_02_data_then_reset_is_data_then_loss(bench: &mut Bench) {
     }
 }
 
-over_each!(er_03_a_paused_reader_that_writes_nothing_sees_no_reset);
+over_each!(
+    er_03_a_paused_reader_that_writes_nothing_sees_no_reset
+    on memory, tcp, unix, tls, tls_in_tls, read_socket: "a pipe is never reset"
+);
 fn er_03_a_paused_reader_that_writes_nothing_sees_no_reset(bench: &mut Bench) {
     let (log, transport, peer) = bench.connect();
     transport.pause_reading();
@@ -98,7 +107,7 @@ fn er_06_errors_of_the_system_are_no_faults_and_faults_say_whose_they_are(bench:
     assert_eq!(payload.downcast_ref::<&str>(), Some(&"on purpose"));
 }
 
-over_each!(er_07_a_read_and_a_write_that_fail_together_are_one_loss);
+over_each!(er_07_a_read_and_a_write_that_fail_together_are_one_loss and written);
 fn er_07_a_read_and_a_write_that_fail_together_are_one_loss(bench: &mut Bench) {
     let (log, transport, peer) = bench.connect();
     bench.fill(&transport);
@@ -132,7 +141,10 @@ fn er_08_interruptions_are_never_seen(bench: &mut Bench) {
     assert_eq!(log.story(), ["made", "data question"]);
 }
 
-over_each!(er_09_a_hang_up_without_data_is_one_loss_with_the_sockets_error);
+over_each!(
+    er_09_a_hang_up_without_data_is_one_loss_with_the_sockets_error
+    on memory, tcp, unix, tls, tls_in_tls: "a pipe is never reset"
+);
 fn er_09_a_hang_up_without_data_is_one_loss_with_the_sockets_error(bench: &mut Bench) {
     // Nothing is read any more, so only the hang-up itself can tell.
     let (log, transport, peer) = bench.connect();
@@ -150,7 +162,7 @@ fn er_09_a_hang_up_without_data_is_one_loss_with_the_sockets_error(bench: &mut B
     assert!(matches!(kind, ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "{kind}");
 }
 
-over_each!(er_10_a_hang_up_with_data_is_all_the_data_then_the_end);
+over_each!(er_10_a_hang_up_with_data_is_all_the_data_then_the_end and read);
 fn er_10_a_hang_up_with_data_is_all_the_data_then_the_end(bench: &mut Bench) {
     for size in [None, Some(1000)] {
         let log = bench.log();

@@ -101,5 +101,10 @@ fn one_protocol_behaves_alike_over_a_socket_of_tokio() {
 
 #[test]
 fn one_protocol_behaves_alike_over_the_pipes_of_a_child() {
-    suite(carriers::pipes, &[Style::Child]);
+    suite(carriers::child, &[Style::Child]);
+}
+
+#[test]
+fn one_protocol_behaves_alike_over_the_pipes_of_a_child_of_tokio() {
+    suite(carriers::tokio_pipes, &[Style::Child]);
 }

@@ -13,7 +13,10 @@ use wharf::{Address, TransportRef, UnixAddress, tcp, unix};
 
 use crate::support::{Bench, Call, Folder, Over, Peer, Stubborn, over_each};
 
-over_each!(i_01_a_stream_knows_its_addresses_and_nothing_it_was_not_told);
+over_each!(
+    i_01_a_stream_knows_its_addresses_and_nothing_it_was_not_told
+    on memory, tcp, unix, tls, tls_in_tls: "a pipe has no addresses"
+);
 fn i_01_a_stream_knows_its_addresses_and_nothing_it_was_not_told(bench: &mut Bench) {
     struct Unheard;
     let (_log, transport, peer) = bench.connect();
@@ -32,7 +35,10 @@ fn i_01_a_stream_knows_its_addresses_and_nothing_it_was_not_told(bench: &mut Ben
     assert!(transport.extra::<Unheard>().is_none());
 }
 
-over_each!(i_02_the_addresses_stay_readable_after_the_loss);
+over_each!(
+    i_02_the_addresses_stay_readable_after_the_loss
+    on memory, tcp, unix, tls, tls_in_tls: "a pipe has no addresses"
+);
 fn i_02_the_addresses_stay_readable_after_the_loss(bench: &mut Bench) {
     let ends: [fn(&TransportRef); 2] =
         [|transport| transport.close(), |transport| transport.abort()];

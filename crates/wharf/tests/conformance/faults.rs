@@ -32,7 +32,7 @@ fn x_01_a_panic_in_data_received_costs_the_connection(bench: &mut Bench) {
     assert_eq!(faults[0].protocol, Some(std::any::type_name::<Plain>()));
 }
 
-over_each!(x_02_a_panic_in_connection_made_ends_the_connection_and_fails_the_connect);
+over_each!(x_02_a_panic_in_connection_made_ends_the_connection_and_fails_the_connect and read);
 fn x_02_a_panic_in_connection_made_ends_the_connection_and_fails_the_connect(bench: &mut Bench) {
     bench.contain_faults();
     let log = bench.log();
@@ -48,7 +48,7 @@ fn x_02_a_panic_in_connection_made_ends_the_connection_and_fails_the_connect(ben
     assert_eq!(bench.failed_callbacks(), ["connection_made"]);
 }
 
-over_each!(x_03_a_panic_in_eof_received_costs_the_connection);
+over_each!(x_03_a_panic_in_eof_received_costs_the_connection and read);
 fn x_03_a_panic_in_eof_received_costs_the_connection(bench: &mut Bench) {
     bench.contain_faults();
     let (log, _transport, peer) = bench.connect();
@@ -60,7 +60,7 @@ fn x_03_a_panic_in_eof_received_costs_the_connection(bench: &mut Bench) {
     assert_eq!(bench.failed_callbacks(), ["eof_received"]);
 }
 
-over_each!(x_04_a_panic_in_connection_lost_closes_all_the_same);
+over_each!(x_04_a_panic_in_connection_lost_closes_all_the_same and one_way);
 fn x_04_a_panic_in_connection_lost_closes_all_the_same(bench: &mut Bench) {
     bench.contain_faults();
     let (log, transport, peer) = bench.connect();
@@ -93,7 +93,7 @@ fn x_04_a_server_counts_a_connection_out_whose_loss_panicked(bench: &mut Bench) 
     assert_eq!(bench.failed_callbacks(), ["connection_lost"]);
 }
 
-over_each!(x_05_a_panic_in_pause_writing_costs_the_connection_too);
+over_each!(x_05_a_panic_in_pause_writing_costs_the_connection_too and written);
 fn x_05_a_panic_in_pause_writing_costs_the_connection_too(bench: &mut Bench) {
     bench.contain_faults();
     let (log, transport, peer) = bench.connect();
@@ -106,7 +106,7 @@ fn x_05_a_panic_in_pause_writing_costs_the_connection_too(bench: &mut Bench) {
     assert_eq!(bench.failed_callbacks(), ["pause_writing"]);
 }
 
-over_each!(x_06_a_panic_in_get_buffer_costs_the_connection);
+over_each!(x_06_a_panic_in_get_buffer_costs_the_connection and read);
 fn x_06_a_panic_in_get_buffer_costs_the_connection(bench: &mut Bench) {
     bench.contain_faults();
     let (log, _transport, peer) = bench.connect_buffered(16);
@@ -187,7 +187,7 @@ fn x_05_a_panic_in_any_callback_costs_its_connection_and_nothing_else(bench: &mu
     assert!(!neighbour.is_lost());
 }
 
-over_each!(x_05_a_panic_in_the_drop_of_a_protocol_is_contained);
+over_each!(x_05_a_panic_in_the_drop_of_a_protocol_is_contained and one_way);
 fn x_05_a_panic_in_the_drop_of_a_protocol_is_contained(bench: &mut Bench) {
     struct Clumsy;
     impl Protocol for Clumsy {

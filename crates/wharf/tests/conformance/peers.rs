@@ -76,7 +76,10 @@ const STATES: [(&str, Reach, &[&str]); 8] = [
     ),
 ];
 
-over_each!(er_09_a_reset_in_any_state_is_one_loss_and_never_a_spin);
+over_each!(
+    er_09_a_reset_in_any_state_is_one_loss_and_never_a_spin
+    on memory, tcp, unix, tls, tls_in_tls: "a pipe is never reset"
+);
 fn er_09_a_reset_in_any_state_is_one_loss_and_never_a_spin(bench: &mut Bench) {
     for (name, reach, heard) in STATES {
         let (log, transport, peer) = bench.connect();
@@ -116,7 +119,7 @@ fn er_09_a_peer_that_vanishes_in_any_state_ends_in_one_loss(bench: &mut Bench) {
     assert_eq!(bench.sources(), 0);
 }
 
-over_each!(w_28_a_peer_that_never_reads_costs_bounded_memory_and_no_turns);
+over_each!(w_28_a_peer_that_never_reads_costs_bounded_memory_and_no_turns and written);
 fn w_28_a_peer_that_never_reads_costs_bounded_memory_and_no_turns(bench: &mut Bench) {
     const CHUNK: usize = 16 * 1024;
     let (log, transport, peer) = bench.connect();
@@ -138,7 +141,7 @@ fn w_28_a_peer_that_never_reads_costs_bounded_memory_and_no_turns(bench: &mut Be
     assert_eq!((log.story(), peer.seen()), (vec!["made".to_owned(), "pause".into()], Seen::Open));
 }
 
-over_each!(w_28_a_producer_that_ignores_every_answer_is_cut_off);
+over_each!(w_28_a_producer_that_ignores_every_answer_is_cut_off and written);
 fn w_28_a_producer_that_ignores_every_answer_is_cut_off(bench: &mut Bench) {
     let (log, transport, peer) = bench.connect();
     let ceiling = transport.write_buffer_limits().max_mark();

@@ -9,7 +9,7 @@ use wharf::reactor::stream::SocketView;
 
 use crate::support::{Bench, Call, Stubborn, over_each, pattern};
 
-over_each!(r_01_is_reading_follows_pause_and_close);
+over_each!(r_01_is_reading_follows_pause_and_close and read);
 fn r_01_is_reading_follows_pause_and_close(bench: &mut Bench) {
     let (log, transport, _peer) = bench.connect();
     assert!(transport.is_reading());
@@ -23,7 +23,7 @@ fn r_01_is_reading_follows_pause_and_close(bench: &mut Bench) {
     assert!(!transport.is_reading());
 }
 
-over_each!(r_02_pause_and_resume_are_idempotent);
+over_each!(r_02_pause_and_resume_are_idempotent and read);
 fn r_02_pause_and_resume_are_idempotent(bench: &mut Bench) {
     let (log, transport, peer) = bench.connect();
     transport.resume_reading();
@@ -63,7 +63,10 @@ fn r_03_pause_and_resume_do_nothing_once_closing(bench: &mut Bench) {
     assert_eq!(log.story(), ["made", "lost closed"]);
 }
 
-over_each!(r_04_a_paused_reader_hears_nothing_of_its_peer);
+over_each!(
+    r_04_a_paused_reader_hears_nothing_of_its_peer
+    on memory, tcp, unix, tls, tls_in_tls, read_socket: "a pipe is never reset"
+);
 fn r_04_a_paused_reader_hears_nothing_of_its_peer(bench: &mut Bench) {
     let (data, transport_of_data, sender) = bench.connect();
     let (end, transport_of_end, ender) = bench.connect();
@@ -90,7 +93,7 @@ fn r_04_a_paused_reader_hears_nothing_of_its_peer(bench: &mut Bench) {
     assert_eq!(reset.story(), ["made", "lost io"]);
 }
 
-over_each!(r_05_a_pause_inside_data_received_takes_effect_at_once);
+over_each!(r_05_a_pause_inside_data_received_takes_effect_at_once and read);
 fn r_05_a_pause_inside_data_received_takes_effect_at_once(bench: &mut Bench) {
     // A small buffer, so that one readiness would be good for many reads.
     let (log, transport, peer) = bench.connect_buffered(100);
@@ -105,7 +108,7 @@ fn r_05_a_pause_inside_data_received_takes_effect_at_once(bench: &mut Bench) {
     assert_eq!(log.chunks(), [100, 100]);
 }
 
-over_each!(r_05_a_paused_plain_protocol_gets_nothing_more);
+over_each!(r_05_a_paused_plain_protocol_gets_nothing_more and read);
 fn r_05_a_paused_plain_protocol_gets_nothing_more(bench: &mut Bench) {
     let (log, transport, peer) = bench.connect();
     log.on(Call::Data, |transport| transport.pause_reading());
@@ -120,7 +123,7 @@ fn r_05_a_paused_plain_protocol_gets_nothing_more(bench: &mut Bench) {
     bench.run_until(|| log.data_len() == total);
 }
 
-over_each!(r_06_what_arrived_meanwhile_is_delivered_in_order);
+over_each!(r_06_what_arrived_meanwhile_is_delivered_in_order and read);
 fn r_06_what_arrived_meanwhile_is_delivered_in_order(bench: &mut Bench) {
     let (log, transport, peer) = bench.connect();
     transport.pause_reading();
@@ -132,7 +135,7 @@ fn r_06_what_arrived_meanwhile_is_delivered_in_order(bench: &mut Bench) {
     assert!(log.data() == pattern(total));
 }
 
-over_each!(r_07_a_pause_inside_connection_made_is_honoured);
+over_each!(r_07_a_pause_inside_connection_made_is_honoured and read);
 fn r_07_a_pause_inside_connection_made_is_honoured(bench: &mut Bench) {
     let log = bench.log();
     log.on(Call::Made, |transport| transport.pause_reading());
@@ -145,7 +148,7 @@ fn r_07_a_pause_inside_connection_made_is_honoured(bench: &mut Bench) {
     assert_eq!(log.story(), ["made", "data early"]);
 }
 
-over_each!(r_08_endless_input_does_not_starve_the_neighbours);
+over_each!(r_08_endless_input_does_not_starve_the_neighbours and read);
 fn r_08_endless_input_does_not_starve_the_neighbours(bench: &mut Bench) {
     const BUDGET: usize = 256 * 1024;
     let (greedy, _transport, endless) = bench.connect();
@@ -167,7 +170,7 @@ fn r_08_endless_input_does_not_starve_the_neighbours(bench: &mut Bench) {
     }
 }
 
-over_each!(r_09_no_empty_slice_is_delivered);
+over_each!(r_09_no_empty_slice_is_delivered and read);
 fn r_09_no_empty_slice_is_delivered(bench: &mut Bench) {
     let (log, _transport, peer) = bench.connect();
     peer.send(b"");
@@ -234,7 +237,10 @@ fn r_11_a_read_error_is_the_end(bench: &mut Bench) {
     assert!(bench.faults().is_empty(), "an error of the system is no fault of the user's");
 }
 
-over_each!(r_12_bytes_before_a_reset_are_delivered_first);
+over_each!(
+    r_12_bytes_before_a_reset_are_delivered_first
+    on memory, tcp, unix, tls, tls_in_tls, read_socket: "a pipe is never reset"
+);
 fn r_12_bytes_before_a_reset_are_delivered_first(bench: &mut Bench) {
     let (log, transport, peer) = bench.connect();
     transport.pause_reading();
@@ -247,7 +253,7 @@ fn r_12_bytes_before_a_reset_are_delivered_first(bench: &mut Bench) {
     assert_eq!(log.story(), ["made", "data data", "lost io"]);
 }
 
-over_each!(r_13_nothing_is_delivered_after_close_or_abort);
+over_each!(r_13_nothing_is_delivered_after_close_or_abort and read);
 fn r_13_nothing_is_delivered_after_close_or_abort(bench: &mut Bench) {
     for (abort, end) in [(false, "lost closed"), (true, "lost aborted")] {
         let (log, transport, peer) = bench.connect();
@@ -263,7 +269,7 @@ fn r_13_nothing_is_delivered_after_close_or_abort(bench: &mut Bench) {
     }
 }
 
-over_each!(r_13_nothing_more_is_delivered_after_close_or_abort_inside_data_received);
+over_each!(r_13_nothing_more_is_delivered_after_close_or_abort_inside_data_received and read);
 fn r_13_nothing_more_is_delivered_after_close_or_abort_inside_data_received(bench: &mut Bench) {
     for (abort, end) in [(false, "lost closed"), (true, "lost aborted")] {
         let (log, _transport, peer) = bench.connect_buffered(1);
@@ -281,7 +287,7 @@ fn r_13_nothing_more_is_delivered_after_close_or_abort_inside_data_received(benc
     }
 }
 
-over_each!(r_15_resume_sees_what_came_without_a_new_edge);
+over_each!(r_15_resume_sees_what_came_without_a_new_edge and read);
 fn r_15_resume_sees_what_came_without_a_new_edge(bench: &mut Bench) {
     let (log, transport, peer) = bench.connect();
     for round in 1..=3 {

@@ -26,7 +26,8 @@ fn drain_until(bench: &mut Bench, peer: &Peer, log: &Log, call: Call, times: usi
 
 over_each!(
     w_03_pause_comes_strictly_above_high
-    on memory, tcp, unix: "records are longer than what they carry"
+    on memory, tcp, unix, pipes, written_pipe, written_fifo, written_socket:
+    "records are longer than what they carry"
 );
 fn w_03_pause_comes_strictly_above_high(bench: &mut Bench) {
     let (log, transport, _peer, left) = full(bench);
@@ -40,7 +41,7 @@ fn w_03_pause_comes_strictly_above_high(bench: &mut Bench) {
     assert_eq!(log.story(), ["made", "pause"]);
 }
 
-over_each!(w_04_pause_comes_once_per_crossing);
+over_each!(w_04_pause_comes_once_per_crossing and written);
 fn w_04_pause_comes_once_per_crossing(bench: &mut Bench) {
     let (log, transport, peer, left) = full(bench);
     transport.set_write_buffer_limits(limits(left + 10, 5));
@@ -108,7 +109,7 @@ fn w_04_who_is_answered_full_hears_pause_and_resume(bench: &mut Bench) {
     }
 }
 
-over_each!(w_05_resume_comes_at_or_below_low);
+over_each!(w_05_resume_comes_at_or_below_low and written);
 fn w_05_resume_comes_at_or_below_low(bench: &mut Bench) {
     const LOW: usize = 100_000;
     let (log, transport, peer, _) = full(bench);
@@ -134,7 +135,7 @@ fn drain_to_rest(bench: &mut Bench, transport: &TransportRef, peer: &Peer) {
     bench.settle();
 }
 
-over_each!(w_05_exactly_low_resumes);
+over_each!(w_05_exactly_low_resumes and written);
 fn w_05_exactly_low_resumes(bench: &mut Bench) {
     let (log, transport, _peer, left) = full(bench);
     transport.set_write_buffer_limits(limits(left - 1, 0));
@@ -163,14 +164,14 @@ fn w_05_a_drain_to_exactly_low_resumes(bench: &mut Bench) {
     assert_eq!(log.story(), ["made", "pause", "resume"]);
 }
 
-over_each!(w_06_the_default_marks_are_64_and_16_kib);
+over_each!(w_06_the_default_marks_are_64_and_16_kib and written);
 fn w_06_the_default_marks_are_64_and_16_kib(bench: &mut Bench) {
     let (_log, transport, _peer) = bench.connect();
     let limits = transport.write_buffer_limits();
     assert_eq!((limits.high_mark(), limits.low_mark()), (65_536, 16_384));
 }
 
-over_each!(w_07_a_missing_mark_follows_from_the_other);
+over_each!(w_07_a_missing_mark_follows_from_the_other and written);
 fn w_07_a_missing_mark_follows_from_the_other(bench: &mut Bench) {
     let (_log, transport, _peer) = bench.connect();
     let marks = |limits| {
@@ -184,7 +185,7 @@ fn w_07_a_missing_mark_follows_from_the_other(bench: &mut Bench) {
     assert_eq!(marks(Limits::default()), (16_384, 65_536));
 }
 
-over_each!(w_08_a_high_mark_of_zero_pauses_by_any_byte_that_stays);
+over_each!(w_08_a_high_mark_of_zero_pauses_by_any_byte_that_stays and written);
 fn w_08_a_high_mark_of_zero_pauses_by_any_byte_that_stays(bench: &mut Bench) {
     let (log, transport, peer) = bench.connect();
     transport.set_write_buffer_limits(Limits::high(0));
@@ -200,7 +201,7 @@ fn w_08_a_high_mark_of_zero_pauses_by_any_byte_that_stays(bench: &mut Bench) {
     drain_until(bench, &peer, &log, Call::Resume, 1);
 }
 
-over_each!(w_09_impossible_marks_are_refused_and_the_old_ones_stay);
+over_each!(w_09_impossible_marks_are_refused_and_the_old_ones_stay and written);
 fn w_09_impossible_marks_are_refused_and_the_old_ones_stay(bench: &mut Bench) {
     let (_log, transport, _peer) = bench.connect();
     transport.set_write_buffer_limits(limits(100, 10));
@@ -209,7 +210,7 @@ fn w_09_impossible_marks_are_refused_and_the_old_ones_stay(bench: &mut Bench) {
     assert_eq!(transport.write_buffer_limits(), limits(100, 10));
 }
 
-over_each!(w_10_lower_limits_pause_a_full_buffer_at_once);
+over_each!(w_10_lower_limits_pause_a_full_buffer_at_once and written);
 fn w_10_lower_limits_pause_a_full_buffer_at_once(bench: &mut Bench) {
     let (log, transport, _peer, left) = full(bench);
     bench.settle();
@@ -221,7 +222,7 @@ fn w_10_lower_limits_pause_a_full_buffer_at_once(bench: &mut Bench) {
     assert_eq!(log.story(), ["made", "pause"]);
 }
 
-over_each!(w_11_higher_limits_resume_a_paused_writer);
+over_each!(w_11_higher_limits_resume_a_paused_writer and written);
 fn w_11_higher_limits_resume_a_paused_writer(bench: &mut Bench) {
     let (log, transport, _peer, left) = full(bench);
     transport.set_write_buffer_limits(limits(left - 1, 0));
@@ -235,7 +236,7 @@ fn w_11_higher_limits_resume_a_paused_writer(bench: &mut Bench) {
     assert_eq!(log.story(), ["made", "pause", "resume"]);
 }
 
-over_each!(w_16_a_writer_that_goes_on_in_resume_writing_is_paused_and_resumed_in_turn);
+over_each!(w_16_a_writer_that_goes_on_in_resume_writing_is_paused_and_resumed_in_turn and written);
 fn w_16_a_writer_that_goes_on_in_resume_writing_is_paused_and_resumed_in_turn(bench: &mut Bench) {
     const CHUNK: usize = 1_000_000;
     let (log, transport, peer) = bench.connect();
@@ -289,7 +290,7 @@ fn w_16_notices_are_reconciled_and_not_queued(bench: &mut Bench) {
     assert_eq!(log.story(), ["made", "data 12", "pause", "resume"]);
 }
 
-over_each!(w_28_pausing_is_advice_up_to_the_ceiling);
+over_each!(w_28_pausing_is_advice_up_to_the_ceiling and written);
 fn w_28_pausing_is_advice_up_to_the_ceiling(bench: &mut Bench) {
     const CEILING: usize = 1_000_000;
     const CHUNK: usize = 10_000;
@@ -305,7 +306,7 @@ fn w_28_pausing_is_advice_up_to_the_ceiling(bench: &mut Bench) {
     assert_eq!(log.story(), ["made", "lost overflow"]);
 }
 
-over_each!(w_28_one_large_write_is_always_taken);
+over_each!(w_28_one_large_write_is_always_taken and written);
 fn w_28_one_large_write_is_always_taken(bench: &mut Bench) {
     const LEN: usize = 1_000_000;
     let (log, transport, peer) = bench.connect();
@@ -317,7 +318,7 @@ fn w_28_one_large_write_is_always_taken(bench: &mut Bench) {
     assert!(peer.bytes() == pattern(LEN));
 }
 
-over_each!(w_29_a_panic_in_pause_or_resume_writing_ends_the_connection);
+over_each!(w_29_a_panic_in_pause_or_resume_writing_ends_the_connection and written);
 fn w_29_a_panic_in_pause_or_resume_writing_ends_the_connection(bench: &mut Bench) {
     bench.contain_faults();
     for (call, name) in [(Call::Pause, "pause_writing"), (Call::Resume, "resume_writing")] {
@@ -333,7 +334,7 @@ fn w_29_a_panic_in_pause_or_resume_writing_ends_the_connection(bench: &mut Bench
     }
 }
 
-over_each!(w_31_a_paused_writer_is_resumed_while_a_close_drains);
+over_each!(w_31_a_paused_writer_is_resumed_while_a_close_drains and written);
 fn w_31_a_paused_writer_is_resumed_while_a_close_drains(bench: &mut Bench) {
     let (log, transport, peer) = bench.connect();
     transport.write(&pattern(1_000_000));
@@ -346,7 +347,7 @@ fn w_31_a_paused_writer_is_resumed_while_a_close_drains(bench: &mut Bench) {
     assert!(peer.bytes() == pattern(1_000_000));
 }
 
-over_each!(w_32_a_paused_writer_is_not_resumed_by_an_abort_or_an_error);
+over_each!(w_32_a_paused_writer_is_not_resumed_by_an_abort_or_an_error and written);
 fn w_32_a_paused_writer_is_not_resumed_by_an_abort_or_an_error(bench: &mut Bench) {
     type End = fn(&TransportRef, &Peer);
     let ends: [(&str, End); 4] = [

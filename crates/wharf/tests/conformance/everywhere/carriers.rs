@@ -1,5 +1,5 @@
-//! What carries the prober's bytes: transports of ours in memory and on sockets, TLS on both, streams of tokio, and the
-//! pipes of a child.
+//! What carries the prober's bytes: transports of ours in memory, on sockets and on the pipes of a child, TLS on some of
+//! them, and streams of tokio.
 
 use std::cell::RefCell;
 use std::future::{Future, IntoFuture};
@@ -18,10 +18,12 @@ use tokio::process::ChildStdin;
 use tokio::task::{LocalSet, spawn_local};
 use wharf::memory::Stage;
 use wharf::tokio::serve;
-use wharf::{EventLoop, IntoProtocol, Server, tcp, tls, unix};
+use wharf::{
+    EventLoop, IntoProtocol, Server, SubprocessProtocol, pipe, subprocess, tcp, tls, unix,
+};
 
 use super::echo::{Spawn, Style};
-use super::prober::{Plan, Prober, Report, Reporting};
+use super::prober::{Ending, Plan, Prober, Report, Reporting};
 use crate::support::authority::{Authority, NAME};
 use crate::support::{Folder, new_loop};
 
@@ -181,6 +183,37 @@ pub(crate) fn tls() -> impl Fn(Plan, Style) -> Report {
     }
 }
 
+/// The protocol of a child that sends everything back.
+struct Silent;
+
+impl SubprocessProtocol for Silent {}
+
+/// What a child of ours writes and what it reads, as one stream.
+pub(crate) fn child(plan: Plan, _: Style) -> Report {
+    let mut ev = new_loop();
+    let handle = ev.handle().clone();
+    let (prober, report) = Prober::new(plan);
+    let child = ev.block_on(async {
+        let (stdin, to_child) = pipe::pair().expect("a pipe can be made");
+        let (from_child, stdout) = pipe::pair().expect("a pipe can be made");
+        let child = subprocess::exec(&handle, "cat", [""; 0], || Silent);
+        let child = child.stdin(stdin).stdout(stdout).stderr(subprocess::Stdio::Inherit);
+        let (child, _) = child.await.expect("cat can be started");
+        let both = pipe::connect_both(&handle, from_child, to_child, prober);
+        both.await.expect("pipes can be joined");
+        child
+    });
+    let status = ev.block_on(child.finished());
+    assert!(status.success() || plan.ending == Ending::Abort, "cat ends with its input: {status}");
+    for _ in 0..TURNS {
+        if report.borrow().lost.is_some() && ev.statistics().sources == 0 {
+            return report.take();
+        }
+        ev.turn(Some(Duration::from_millis(1))).expect("the poller works");
+    }
+    panic!("the story has no end: {report:?}");
+}
+
 // ---- on tokio ----
 
 fn on_tokio<F: Future>(story: F) -> F::Output {
@@ -251,8 +284,8 @@ impl AsyncWrite for Input {
     }
 }
 
-/// The pipes of a child that sends everything back: what it writes and what it reads, as one stream.
-pub(crate) fn pipes(plan: Plan, _: Style) -> Report {
+/// The pipes of a child of tokio that sends everything back: what it writes and what it reads, as one stream.
+pub(crate) fn tokio_pipes(plan: Plan, _: Style) -> Report {
     on_tokio(async {
         let mut child = tokio::process::Command::new("cat");
         child.stdin(Stdio::piped()).stdout(Stdio::piped());

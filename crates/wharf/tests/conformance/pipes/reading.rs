@@ -1,11 +1,18 @@
 //! Pipes that are read.
 
-use std::io::{ErrorKind, Write};
+use std::cell::Cell;
+use std::io::{ErrorKind, Write, stdin};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
+use std::time::Duration;
 
+use socket2::SockRef;
+use wharf::FaultPolicy;
 use wharf::subprocess::pipe::connect_read;
 
-use super::hearing::{Filler, Heard, Reader, pipe, read_pipe};
+use super::hearing::{Filler, Heard, Reader, open_read, pipe, read_pipe};
+use crate::servers::process::alone;
 use crate::servers::rig::TestLoop;
 use crate::support::pattern;
 
@@ -102,6 +109,58 @@ fn pi_16_an_abort_twice_and_one_after_the_end_are_one_loss() {
     transport.abort();
     ev.quieten();
     assert_eq!(heard.story(), ["made", "eof", "lost eof"]);
+}
+
+#[test]
+fn pi_09_a_read_error_ends_the_pipe_without_an_end_and_is_no_fault() {
+    let mut ev = TestLoop::new();
+    let faults = Rc::new(Cell::new(0));
+    let counted = Rc::clone(&faults);
+    ev.set_fault_policy(FaultPolicy::report(move |_| counted.set(counted.get() + 1)));
+    // Of what can be a pipe, a socket of TCP has errors that a peer can cause.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (mut theirs, _) = listener.accept().unwrap();
+    let (heard, transport) = open_read(&mut ev, ours).unwrap();
+    theirs.write_all(b"abc").unwrap();
+    ev.until(|| heard.has("data"));
+    SockRef::from(&theirs).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(theirs);
+    ev.until(|| heard.is_lost());
+    assert_eq!(heard.story(), ["made", "data", "lost ConnectionReset"]);
+    assert!(transport.is_closing());
+    assert_eq!(faults.get(), 0);
+}
+
+#[test]
+fn pi_18_a_descriptor_that_the_loop_watches_already_is_refused() {
+    alone(module_path!(), "pi_18_a_descriptor_that_the_loop_watches_already_is_refused", || {
+        let mut ev = TestLoop::new();
+        // The next descriptor is number 0, which stdin is a second name for.
+        nix::unistd::close(0).unwrap();
+        let (reader, mut writer) = pipe();
+        assert_eq!(reader.as_raw_fd(), 0);
+        let (heard, transport) = open_read(&mut ev, reader).unwrap();
+        let refused = ev.add_reader(stdin(), || {}).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::AlreadyExists);
+        writer.write_all(b"abc").unwrap();
+        ev.until(|| heard.has("data"));
+        transport.close();
+        ev.until(|| heard.is_lost());
+        assert_eq!(heard.story(), ["made", "data", "lost closed"], "the first one is untouched");
+
+        let (reader, _writer) = pipe();
+        assert_eq!(reader.as_raw_fd(), 0);
+        ev.add_reader(stdin(), || {}).unwrap();
+        let heard = Heard::default();
+        let (handle, ear) = (ev.handle.clone(), Reader(heard.clone()));
+        let refused = ev.finish(connect_read(&handle, reader, ear)).err().unwrap();
+        assert_eq!(refused.kind(), ErrorKind::AlreadyExists);
+        assert_eq!(refused.to_string(), "the loop watches this descriptor already");
+        ev.quieten();
+        assert_eq!(heard.story(), [""; 0]);
+        ev.remove_reader(stdin());
+    });
 }
 
 #[test]

@@ -12,14 +12,17 @@ use std::time::Duration;
 
 use wharf::guard::FaultReport;
 use wharf::memory::{ManualClock, Stage};
+use wharf::subprocess::{open_fifo_read, open_fifo_write};
 use wharf::tls::{self, ServerConfig, Tls, rustls};
 use wharf::{
     EventLoop, EventLoopBuilder, FaultPolicy, IntoProtocol, Limits, LoopHandle, Scheduler,
-    TransportRef, tcp, unix,
+    StreamProtocol, TransportRef, pipe, tcp, unix,
 };
 
 use super::authority::{Authority, BOTH};
+use super::folder::Folder;
 use super::log::Log;
+use super::one_way;
 use super::peer::{Peer, tcp_pair, unix_pair};
 use super::tls_peer::TlsPeer;
 
@@ -68,6 +71,20 @@ pub(crate) enum Over {
     Tls,
     /// TLS over TLS over memory.
     TlsInTls,
+    /// Two pipes as one stream.
+    Pipes,
+    /// One pipe that is read.
+    Read(Kind),
+    /// One pipe that is written.
+    Written(Kind),
+}
+
+/// What a pipe is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Pipe,
+    Fifo,
+    Socket,
 }
 
 impl Over {
@@ -75,8 +92,16 @@ impl Over {
     pub(crate) fn pair(self) -> (OwnedFd, Peer) {
         match self {
             Self::Tcp => tcp_pair(),
-            Self::Unix => unix_pair(),
-            _ => panic!("memory has no sockets"),
+            Self::Unix | Self::Read(Kind::Socket) | Self::Written(Kind::Socket) => unix_pair(),
+            Self::Read(kind) => {
+                let (ours, theirs) = pipe_of(kind);
+                (ours, Peer::pipes(None, Some(theirs)))
+            }
+            Self::Written(kind) => {
+                let (theirs, ours) = pipe_of(kind);
+                (ours, Peer::pipes(Some(theirs), None))
+            }
+            _ => panic!("there is no one descriptor"),
         }
     }
 
@@ -90,9 +115,42 @@ impl Over {
         match self {
             Self::Tcp => tcp::adopt(handle, ours, factory).await,
             Self::Unix => unix::adopt(handle, ours, factory).await,
-            _ => panic!("memory has no sockets"),
+            Self::Read(_) => one_way::connect(handle, ours, true, factory()).await,
+            Self::Written(_) => one_way::connect(handle, ours, false, factory()).await,
+            _ => panic!("there is no one descriptor"),
         }
     }
+}
+
+impl Over {
+    /// A connection in the making, and the peer's end of it.
+    fn connecting(self, handle: &LoopHandle, protocol: StreamProtocol) -> (Starting, Peer) {
+        let handle = handle.clone();
+        if self == Self::Pipes {
+            let (reader, to_us) = pipe::pair().expect("a pipe can be made");
+            let (from_us, writer) = pipe::pair().expect("a pipe can be made");
+            let both = pipe::connect_both(&handle, reader, writer, protocol);
+            let connecting = async move { both.await.map(|(transport, _)| transport) };
+            return (Box::pin(connecting), Peer::pipes(Some(from_us), Some(to_us)));
+        }
+        let (ours, peer) = self.pair();
+        let connecting = async move {
+            self.adopt(&handle, ours, || protocol).await.map(|(transport, _)| transport)
+        };
+        (Box::pin(connecting), peer)
+    }
+}
+
+/// The two ends of a pipe, the one to read from first.
+fn pipe_of(kind: Kind) -> (OwnedFd, OwnedFd) {
+    if kind == Kind::Pipe {
+        return pipe::pair().expect("a pipe can be made");
+    }
+    let folder = Folder::new();
+    let path = folder.join("fifo");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO can be made");
+    let reader = open_fifo_read(&path).expect("a FIFO can be read");
+    (reader, open_fifo_write(&path).expect("it is read"))
 }
 
 /// A connection that has been asked for, to be polled by hand.
@@ -190,7 +248,7 @@ impl Bench {
                 let clock = stage.clock().clone();
                 (Ground::Stage(stage), clock)
             }
-            Over::Tcp | Over::Unix => {
+            _ => {
                 let clock = ManualClock::new();
                 let ev = loop_builder().clock(clock.clone()).build().expect("a loop can be made");
                 (Ground::Loop(Box::new(ev)), clock)
@@ -304,10 +362,10 @@ impl Bench {
                 }
             },
             Ground::Loop(ev) => {
-                let (ours, peer) = self.over.pair();
+                let (shared, protocol) = protocol.share();
+                let (connecting, peer) = self.over.connecting(ev.handle(), protocol);
                 before(&peer);
-                let handle = ev.handle().clone();
-                (ev.block_on(self.over.adopt(&handle, ours, || protocol)), peer)
+                (ev.block_on(connecting).map(|transport| (transport, shared)), peer)
             }
         }
     }
@@ -319,14 +377,7 @@ impl Bench {
                 let (transport, _, wire) = stage.wire(protocol);
                 (Box::pin(std::future::ready(Ok(transport))), Peer::wire(wire))
             }
-            Ground::Loop(ev) => {
-                let (over, handle) = (self.over, ev.handle().clone());
-                let (ours, peer) = over.pair();
-                let adopting = async move {
-                    over.adopt(&handle, ours, || protocol).await.map(|(transport, _)| transport)
-                };
-                (Box::pin(adopting), peer)
-            }
+            Ground::Loop(ev) => self.over.connecting(ev.handle(), protocol.share().1),
         };
         if let Poll::Ready(outcome) = poll(&mut starting) {
             starting = Box::pin(std::future::ready(outcome));

@@ -18,6 +18,7 @@ pub(crate) mod bench;
 pub(crate) mod folder;
 pub(crate) mod log;
 pub(crate) mod methods;
+pub(crate) mod one_way;
 pub(crate) mod over;
 pub(crate) mod peer;
 pub(crate) mod stubborn;

@@ -1,14 +1,37 @@
 //! One test function, a `#[test]` for each transport.
 
-use super::bench::{Bench, Over};
+use super::bench::{Bench, Kind, Over};
 
-/// Makes the tests `name::memory`, `name::tcp`, `name::unix`, `name::tls` and `name::tls_in_tls` of the function `name` over
-/// a [`Bench`].
+/// Makes the tests `name::memory`, `name::tcp`, `name::unix`, `name::tls`, `name::tls_in_tls` and `name::pipes` of the
+/// function `name` over a [`Bench`].
 ///
-/// `over_each!(name on tcp: "why")` restricts it to some of the five and says why.
+/// `over_each!(name and read)` adds the pipes that are read, `over_each!(name and written)` those that are written, and
+/// `over_each!(name and one_way)` both.
+/// `over_each!(name on tcp: "why")` restricts it to some of all these and says why.
 macro_rules! over_each {
     ($name:ident) => {
-        over_each!($name on memory, tcp, unix, tls, tls_in_tls: "every stream behaves so");
+        over_each!($name on memory, tcp, unix, tls, tls_in_tls, pipes: "every stream behaves so");
+    };
+    ($name:ident and read) => {
+        over_each!(
+            $name
+            on memory, tcp, unix, tls, tls_in_tls, pipes, read_pipe, read_fifo, read_socket:
+            "so does whatever is read"
+        );
+    };
+    ($name:ident and written) => {
+        over_each!(
+            $name
+            on memory, tcp, unix, tls, tls_in_tls, pipes, written_pipe, written_fifo, written_socket:
+            "so does whatever is written"
+        );
+    };
+    ($name:ident and one_way) => {
+        over_each!(
+            $name
+            on memory, tcp, unix, tls, tls_in_tls, pipes, read_pipe, read_fifo, read_socket,
+            written_pipe, written_fifo, written_socket: "so does everything"
+        );
     };
     ($name:ident on $($over:ident),+ : $why:literal) => {
         mod $name {
@@ -43,6 +66,36 @@ pub(crate) fn tls(test: fn(&mut Bench)) {
 /// TLS over TLS over memory.
 pub(crate) fn tls_in_tls(test: fn(&mut Bench)) {
     run(Over::TlsInTls, test);
+}
+
+/// Two pipes as one stream.
+pub(crate) fn pipes(test: fn(&mut Bench)) {
+    run(Over::Pipes, test);
+}
+
+pub(crate) fn read_pipe(test: fn(&mut Bench)) {
+    run(Over::Read(Kind::Pipe), test);
+}
+
+pub(crate) fn read_fifo(test: fn(&mut Bench)) {
+    run(Over::Read(Kind::Fifo), test);
+}
+
+/// A socket of which one direction is used.
+pub(crate) fn read_socket(test: fn(&mut Bench)) {
+    run(Over::Read(Kind::Socket), test);
+}
+
+pub(crate) fn written_pipe(test: fn(&mut Bench)) {
+    run(Over::Written(Kind::Pipe), test);
+}
+
+pub(crate) fn written_fifo(test: fn(&mut Bench)) {
+    run(Over::Written(Kind::Fifo), test);
+}
+
+pub(crate) fn written_socket(test: fn(&mut Bench)) {
+    run(Over::Written(Kind::Socket), test);
 }
 
 /// Runs the test, then takes the bench down and looks for what is left over.

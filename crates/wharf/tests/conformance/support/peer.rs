@@ -1,12 +1,15 @@
 //! [`Peer`]: the raw other end of a connection, in the hand of the test, on the same thread.
 
 use std::cell::{Cell, RefCell};
+use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use socket2::{SockRef, Socket};
 use wharf::TransportRef;
 use wharf::memory::{Seen, Wire};
@@ -21,7 +24,7 @@ const SEND_BUFFER: usize = 64 * 1024;
 /// What fills a wire, which would take everything.
 const WIRE_FILL: usize = 300 * 1024;
 
-/// The other end: a wire in memory, or a plain non-blocking socket.
+/// The other end: a wire in memory, a plain non-blocking socket, or the other ends of pipes.
 #[derive(Debug)]
 pub(crate) struct Peer {
     end: End,
@@ -33,6 +36,15 @@ enum End {
     Wire(Wire),
     Tls(TlsPeer),
     Socket(RawSocket),
+    Pipes(RawPipes),
+}
+
+/// What the peer reads and what it writes; `None` where it does not, or has closed.
+#[derive(Debug)]
+struct RawPipes {
+    reader: RefCell<Option<File>>,
+    writer: RefCell<Option<File>>,
+    seen: Cell<Seen>,
 }
 
 #[derive(Debug)]
@@ -60,6 +72,21 @@ impl Peer {
         Self { end: End::Socket(end), received: RefCell::default() }
     }
 
+    /// The other ends of pipes; they are made non-blocking.
+    pub(crate) fn pipes(reader: Option<OwnedFd>, writer: Option<OwnedFd>) -> Self {
+        let end = |fd: OwnedFd| {
+            let flags = FcntlArg::F_SETFL(OFlag::O_NONBLOCK);
+            fcntl(&fd, flags).expect("a pipe can be made non-blocking");
+            File::from(fd)
+        };
+        let end = RawPipes {
+            reader: RefCell::new(reader.map(end)),
+            writer: RefCell::new(writer.map(end)),
+            seen: Cell::new(Seen::Open),
+        };
+        Self { end: End::Pipes(end), received: RefCell::default() }
+    }
+
     /// Sends what TLS has to send.
     pub(crate) fn flush(&self) {
         if let End::Tls(peer) = &self.end {
@@ -83,17 +110,11 @@ impl Peer {
                 peer.send(bytes);
                 bytes.len()
             }
-            End::Socket(raw) => raw.with(|mut socket| {
-                let mut sent = 0;
-                while sent < bytes.len() {
-                    match socket.write(&bytes[sent..]) {
-                        Ok(count) => sent += count,
-                        Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                        Err(error) => panic!("the peer cannot send: {error}"),
-                    }
-                }
-                sent
-            }),
+            End::Socket(raw) => raw.with(|mut socket| write_some(&mut socket, bytes)),
+            End::Pipes(raw) => {
+                let writer = raw.writer.borrow();
+                write_some(&mut writer.as_ref().expect("the peer writes"), bytes)
+            }
         }
     }
 
@@ -108,7 +129,7 @@ impl Peer {
                 peer.send(&pattern(WIRE_FILL));
                 WIRE_FILL
             }
-            End::Socket(_) => {
+            End::Socket(_) | End::Pipes(_) => {
                 const CHUNK: usize = 64 * 1024;
                 let mut total = 0;
                 loop {
@@ -130,6 +151,7 @@ impl Peer {
             End::Socket(raw) => raw.with(|socket| {
                 socket.shutdown(Shutdown::Write).expect("the peer can end its direction");
             }),
+            End::Pipes(raw) => drop(raw.writer.take()),
         }
     }
 
@@ -142,6 +164,7 @@ impl Peer {
                 peer.wire().close();
             }
             End::Socket(raw) => drop(raw.socket.take()),
+            End::Pipes(raw) => drop((raw.reader.take(), raw.writer.take())),
         }
     }
 
@@ -160,6 +183,8 @@ impl Peer {
                 });
                 self.close();
             }
+            // A pipe knows no other way to end: an error meets what is written to it, and nothing else.
+            End::Pipes(_) => self.close(),
         }
     }
 
@@ -173,6 +198,7 @@ impl Peer {
                 peer.flush();
             }
             End::Socket(raw) => raw.read(&mut received, usize::MAX),
+            End::Pipes(raw) => raw.read(&mut received, usize::MAX),
         }
         received.len()
     }
@@ -182,6 +208,11 @@ impl Peer {
         match &self.end {
             End::Wire(_) | End::Tls(_) => self.read(),
             End::Socket(raw) => {
+                let mut received = self.received.borrow_mut();
+                raw.read(&mut received, most);
+                received.len()
+            }
+            End::Pipes(raw) => {
                 let mut received = self.received.borrow_mut();
                 raw.read(&mut received, most);
                 received.len()
@@ -202,6 +233,7 @@ impl Peer {
             End::Wire(wire) => wire.seen(),
             End::Tls(peer) => peer.seen(),
             End::Socket(raw) => raw.seen.get(),
+            End::Pipes(raw) => raw.seen(),
         }
     }
 
@@ -210,14 +242,14 @@ impl Peer {
         match &self.end {
             End::Wire(wire) => wire,
             End::Tls(peer) => peer.wire(),
-            End::Socket(_) => panic!("the peer is a socket"),
+            End::Socket(_) | End::Pipes(_) => panic!("the peer is no wire"),
         }
     }
 
     /// Looks at the raw socket.
     pub(crate) fn with_socket<R>(&self, look: impl FnOnce(&Socket) -> R) -> R {
         match &self.end {
-            End::Wire(_) | End::Tls(_) => panic!("the peer is a wire"),
+            End::Wire(_) | End::Tls(_) | End::Pipes(_) => panic!("the peer is no socket"),
             End::Socket(raw) => raw.with(look),
         }
     }
@@ -229,22 +261,62 @@ impl RawSocket {
     }
 
     fn read(&self, received: &mut Vec<u8>, most: usize) {
-        let socket = self.socket.borrow();
-        let Some(mut socket) = socket.as_ref() else { return };
-        let mut buffer = [0; 64 * 1024];
-        let mut left = most;
-        while left > 0 && self.seen.get() == Seen::Open {
-            let room = left.min(buffer.len());
-            match socket.read(&mut buffer[..room]) {
-                Ok(0) => self.seen.set(Seen::Eof),
-                Ok(count) => {
-                    received.extend_from_slice(&buffer[..count]);
-                    left -= count;
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => self.seen.set(Seen::Reset),
+        if let Some(mut socket) = self.socket.borrow().as_ref() {
+            read_some(&mut socket, received, most, &self.seen);
+        }
+    }
+}
+
+impl RawPipes {
+    fn read(&self, received: &mut Vec<u8>, most: usize) {
+        if let Some(mut reader) = self.reader.borrow().as_ref() {
+            read_some(&mut reader, received, most, &self.seen);
+        }
+    }
+
+    /// Where nothing is read, the end is that nobody reads what is written.
+    fn seen(&self) -> Seen {
+        match (&*self.reader.borrow(), &*self.writer.borrow()) {
+            (None, Some(writer)) if is_broken(writer) => Seen::Eof,
+            _ => self.seen.get(),
+        }
+    }
+}
+
+fn is_broken(writer: &File) -> bool {
+    let mut fds = [PollFd::new(writer.as_fd(), PollFlags::empty())];
+    nix::poll::poll(&mut fds, PollTimeout::ZERO).expect("a pipe can be polled");
+    fds[0].revents().is_some_and(|events| events.contains(PollFlags::POLLERR))
+}
+
+/// Writes what the kernel takes now.
+fn write_some(to: &mut impl Write, bytes: &[u8]) -> usize {
+    let mut sent = 0;
+    while sent < bytes.len() {
+        match to.write(&bytes[sent..]) {
+            Ok(count) => sent += count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) => panic!("the peer cannot send: {error}"),
+        }
+    }
+    sent
+}
+
+/// Reads what there is, no more than `most` bytes, and notes an end.
+fn read_some(from: &mut impl Read, received: &mut Vec<u8>, most: usize, seen: &Cell<Seen>) {
+    let mut buffer = [0; 64 * 1024];
+    let mut left = most;
+    while left > 0 && seen.get() == Seen::Open {
+        let room = left.min(buffer.len());
+        match from.read(&mut buffer[..room]) {
+            Ok(0) => seen.set(Seen::Eof),
+            Ok(count) => {
+                received.extend_from_slice(&buffer[..count]);
+                left -= count;
             }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => seen.set(Seen::Reset),
         }
     }
 }
