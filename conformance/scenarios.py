@@ -762,6 +762,58 @@ async def s35(env):
     await env.tick()
 
 
+# ---- Pipes ----
+
+@scenario("S36", "connect_read_pipe: data, eof")
+async def s36(env):
+    a, b = os.pipe()
+    t, _ = await env.loop.connect_read_pipe(lambda: P(env, keep_open=True), os.fdopen(a, "rb", 0))
+    env.eq("has write", hasattr(t, "write"))
+    os.write(b, b"data")
+    env.log("peer> write 4")
+    await env.tick()
+    t.pause_reading()
+    os.write(b, b"more")
+    env.log("peer> write 4 while paused")
+    os.close(b)
+    env.log("peer> close write end")
+    await env.tick()
+    t.resume_reading()
+    env.log("> resume_reading")
+    await env.tick()
+    env.eq("is_closing", t.is_closing())
+
+
+@scenario("S37", "connect_write_pipe: the reader goes away, with and without data buffered")
+async def s37(env):
+    async def connect(name):
+        b, a = os.pipe()
+        t, _ = await env.loop.connect_write_pipe(lambda: P(env, name), os.fdopen(a, "wb", 0))
+        return t, b
+
+    t, b = await connect("A")
+    t.write(b"abc")
+    env.log("> write 3")
+    env.log("peer<", os.read(b, 10))
+    os.close(b)
+    env.log("peer> close read end, nothing buffered")
+    await env.tick()
+    t, b = await connect("C")
+    await env.fill(t)
+    env.log("> fill the pipe and the buffer")
+    os.close(b)
+    env.log("peer> close read end")
+    await env.tick()
+    t, b = await connect("E")
+    t.write(b"tail")
+    t.write_eof()
+    env.log("> write 4, write_eof")
+    env.eq("is_closing", t.is_closing())
+    await env.tick()
+    env.log("peer<", os.read(b, 10), os.read(b, 10))
+    os.close(b)
+
+
 # ---- Child processes ----
 
 @scenario("S38", "subprocess: talk to it, let it end")
@@ -1016,6 +1068,53 @@ async def q07(env):
     await env.tick()
 
 
+@scenario("Q08", "eof on a read pipe: eof_received and a new resume")
+async def q08(env):
+    a, b = os.pipe()
+    await env.loop.connect_read_pipe(lambda: BP(env), os.fdopen(a, "rb", 0))
+    os.write(b, b"abc")
+    await env.tick()
+    os.close(b)
+    await env.tick()
+
+
+@scenario("Q09", "pty: the other side closes")
+async def q09(env):
+    master, slave = os.openpty()
+    t, _ = await env.loop.connect_read_pipe(lambda: P(env, "R"), os.fdopen(master, "rb", 0))
+    os.write(slave, b"hi")
+    await env.tick()
+    os.close(slave)
+    env.log("peer> close slave")
+    await env.tick()
+    master, slave = os.openpty()
+    t, _ = await env.loop.connect_write_pipe(lambda: P(env, "W"), os.fdopen(slave, "wb", 0))
+    t.write(b"abc")
+    await env.tick()
+    env.log("peer<", os.read(master, 10))
+    os.close(master)
+    env.log("peer> close master")
+    await env.tick(2)
+    env.eq("is_closing", t.is_closing())
+    env.attempt("write after the master is gone", t.write, b"more")
+    await env.tick()
+    env.eq("is_closing", t.is_closing())
+    t.close()
+    await env.tick()
+
+
+@scenario("Q10", "regular file given to the pipe functions")
+async def q10(env):
+    path = os.path.join(env.tmp, "f")
+    with open(path, "wb") as f:
+        f.write(b"x")
+    reading, writing = open(path, "rb"), open(path, "ab")
+    env.later(reading.close)
+    env.later(writing.close)
+    await env.attempt_async("connect_read_pipe(file)", env.loop.connect_read_pipe(lambda: P(env), reading))
+    await env.attempt_async("connect_write_pipe(file)", env.loop.connect_write_pipe(lambda: P(env), writing))
+
+
 @scenario("Q11", "abort inside data_received, with eof behind it")
 async def q11(env):
     p = P(env, got=lambda q, d: (q.t.abort(), env.log("> abort in data_received")))
@@ -1202,6 +1301,22 @@ async def q20(env):
         await env.tick()
         env.eq("warnings", sorted({x.category.__name__ for x in caught if issubclass(x.category, ResourceWarning)}))
     await env.peer_sees(b)
+
+
+@scenario("Q21", "exception in data_received on a read pipe")
+async def q21(env):
+    def boom(p, data):
+        raise RuntimeError("boom")
+
+    a, b = os.pipe()
+    t, _ = await env.loop.connect_read_pipe(lambda: P(env, got=boom), os.fdopen(a, "rb", 0))
+    os.write(b, b"abc")
+    await env.tick()
+    env.eq("is_closing", t.is_closing())
+    env.attempt("peer writes again", os.write, b, b"def")
+    await env.tick()
+    os.close(b)
+    await env.tick()
 
 
 @scenario("Q22", "UDP: sendto with no address on an unconnected endpoint; sendto after close")

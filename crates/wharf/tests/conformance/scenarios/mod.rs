@@ -24,6 +24,7 @@ mod errors;
 mod flow;
 mod life;
 mod loop_;
+mod pipes;
 mod probes;
 mod processes;
 mod servers;
