@@ -120,6 +120,19 @@ pub(super) const EXAMPLES: &[Example] = &[
         prints: &["The child has ended: exit status: 3", "Output: today\n"],
     },
     Example {
+        program: "pipe_echo",
+        args: &["{path}"],
+        script: &[
+            Runs(
+                "sh",
+                &["-c", "{ printf 'one\\ntwo\\n' > {path}.in; cat; } < {path}.out"],
+                "one\ntwo\n",
+            ),
+            Exits,
+        ],
+        prints: &["listening on /", "try: { echo hello > ", "is written: closed by us"],
+    },
+    Example {
         program: "cat_echo",
         args: &[ANY_PORT],
         script: &[
