@@ -73,6 +73,7 @@ use super::{Direction, Pipe};
 /// `writer`.
 ///
 /// [`streams`]: https://docs.rs/wharf-streams
+#[doc(alias = "create_subprocess_exec")]
 pub fn connect_both<P: IntoProtocol>(
     handle: &LoopHandle,
     reader: impl Into<OwnedFd>,
