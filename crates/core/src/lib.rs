@@ -43,6 +43,7 @@ pub mod shared;
 pub mod stream;
 mod subprocess;
 pub mod transport;
+pub mod vitals;
 
 pub use address::{Address, UnixAddress};
 pub use datagram::{Batch, Datagram, IntoDatagramProtocol, Outgoing};

@@ -107,6 +107,12 @@ impl StreamProtocol {
         self.0.poll_established(below, cx)
     }
 
+    /// See [`Layer::above`].
+    #[must_use]
+    pub fn above(&self) -> Option<TransportRef> {
+        self.0.above()
+    }
+
     /// Refuses a protocol that its user holds a borrow of while the loop runs (rule T11). A driver calls this before
     /// each callback and outside its guard, because the bug is not the protocol's.
     ///
@@ -291,6 +297,12 @@ pub trait Layer: 'static {
     ) -> Poll<io::Result<TransportRef>> {
         let _ = cx;
         Poll::Ready(Ok(below.clone()))
+    }
+
+    /// The transport that the layer has put above the one below, from its beginning to its loss. For those who look at a
+    /// connection from outside; whoever waits for the layer asks [`poll_established`](Self::poll_established).
+    fn above(&self) -> Option<TransportRef> {
+        None
     }
 }
 

@@ -6,12 +6,12 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
-use wharf_core::Address;
 use wharf_core::datagram::driver::{self, DatagramAccess, DatagramIo, DatagramOptions};
 use wharf_core::datagram::{EndpointProtocol, Inbox, Outbox};
 use wharf_core::driver::Readiness;
 use wharf_core::extra::{LocalAddr, Request};
 use wharf_core::stream::Interest;
+use wharf_core::{Address, BaseTransport};
 
 use crate::handle::LoopHandle;
 use crate::source::{Registration, Source};
@@ -95,6 +95,10 @@ impl<S: DatagramSocket> Source for DatagramDriver<S> {
 
     fn shut(self: Rc<Self>) {
         Self::shut(&self);
+    }
+
+    fn as_transport(&self) -> Option<&dyn BaseTransport> {
+        Some(self)
     }
 }
 

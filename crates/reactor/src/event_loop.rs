@@ -183,6 +183,7 @@ impl EventLoopBuilder {
             watches: RefCell::default(),
             resources: Resources::default(),
             next_id: Cell::new(1),
+            ages: RefCell::default(),
             busy_poll,
             turn_time: Cell::default(),
             stopping: Cell::new(false),

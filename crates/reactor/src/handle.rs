@@ -21,6 +21,7 @@ use wharf_core::resource::Resources;
 use wharf_core::schedule::{Settle, Timer, deadline};
 use wharf_core::{Clock, Scheduler, TransportId};
 
+use crate::ages::Ages;
 use crate::fault::{FaultPolicy, Faults};
 use crate::job::{Job, Soon, Timed};
 use crate::poll::Poller;
@@ -68,6 +69,7 @@ pub(crate) struct LoopState {
     pub(crate) watches: Watches,
     pub(crate) resources: Resources,
     pub(crate) next_id: Cell<u64>,
+    pub(crate) ages: RefCell<Ages>,
     /// How long to poll before going to sleep.
     pub(crate) busy_poll: Duration,
     /// The time as of this turn, once somebody has asked for it.
@@ -189,7 +191,13 @@ impl LoopHandle {
     pub fn next_id(&self) -> TransportId {
         let id = self.0.next_id.get();
         self.0.next_id.set(id + 1);
+        self.0.ages.borrow_mut().made(id, self.turn_time());
         TransportId::new(id)
+    }
+
+    /// How long ago this number was given, about.
+    pub(crate) fn age(&self, id: TransportId) -> Duration {
+        self.0.ages.borrow().age(id, self.now())
     }
 
     /// Whether the loop was told to do by portable means what the system has better ones for. See

@@ -20,8 +20,10 @@
 
 #![deny(unsafe_code)]
 
+mod ages;
 #[allow(unsafe_code)] // Reading the tick counter is an intrinsic.
 mod clock;
+mod connections;
 pub mod datagram;
 pub mod endpoint;
 mod event_loop;
@@ -49,6 +51,7 @@ mod timers;
 mod watch;
 
 pub use clock::SystemClock;
+pub use connections::LiveConnection;
 pub use endpoint::{EndpointList, Endpoints};
 pub use event_loop::{EventLoop, EventLoopBuilder};
 pub use fault::FaultPolicy;

@@ -6,9 +6,9 @@ use std::io;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 
-use wharf_core::TransportRef;
 use wharf_core::driver::{Owner, Readiness};
 use wharf_core::stream::Interest;
+use wharf_core::{BaseTransport, TransportRef};
 
 use crate::handle::LoopHandle;
 use crate::poll::Trigger;
@@ -22,6 +22,11 @@ pub trait Source: 'static {
 
     /// The loop is going away: end now, and tell whoever must know.
     fn shut(self: Rc<Self>);
+
+    /// The source as a transport, if it is one: what [`LoopHandle::connections`] lists.
+    fn as_transport(&self) -> Option<&dyn BaseTransport> {
+        None
+    }
 
     /// The source as a connection, if it is one.
     fn as_connection(&self) -> Option<&dyn Connection> {

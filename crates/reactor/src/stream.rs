@@ -10,7 +10,7 @@ use std::rc::Rc;
 use wharf_core::driver::{self, IoAccess, Owner, Readiness, StreamIo, StreamOptions};
 use wharf_core::extra::{LocalAddr, PeerAddr, Request};
 use wharf_core::stream::Interest;
-use wharf_core::{Address, StreamProtocol, TransportRef, UnixAddress};
+use wharf_core::{Address, BaseTransport, StreamProtocol, TransportRef, UnixAddress};
 
 use crate::handle::LoopHandle;
 use crate::source::{Connection, Registration, Source};
@@ -161,6 +161,10 @@ impl<S: StreamSocket> Source for StreamDriver<S> {
 
     fn shut(self: Rc<Self>) {
         Self::shut(&self);
+    }
+
+    fn as_transport(&self) -> Option<&dyn BaseTransport> {
+        Some(self)
     }
 
     fn as_connection(&self) -> Option<&dyn Connection> {

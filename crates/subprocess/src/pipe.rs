@@ -56,11 +56,13 @@ use std::rc::Rc;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use wharf_core::driver::StreamOptions;
+use wharf_core::driver::{IoAccess, StreamOptions};
+use wharf_core::extra::Request;
 use wharf_core::stream::Interest;
+use wharf_core::vitals::TransportKind;
 use wharf_core::{Address, StreamProtocol};
 use wharf_reactor::LoopHandle;
-use wharf_reactor::stream::{self, StreamDriver, StreamSocket};
+use wharf_reactor::stream::{self, Polled, StreamDriver, StreamSocket};
 
 /// How much a pipe holds from its making on.
 const USUAL: usize = 64 * 1024;
@@ -226,6 +228,10 @@ impl StreamSocket for Pipe {
     /// A child that another thread starts has a duplicate of everything until it has become its program.
     fn is_exclusive(&self) -> bool {
         false
+    }
+
+    fn provide(&self, request: &mut Request<'_>, _: &dyn Fn() -> Rc<dyn IoAccess<Polled<Self>>>) {
+        request.provide(|| TransportKind("pipe".into()));
     }
 }
 

@@ -132,7 +132,7 @@ impl Process {
         self.pipes.get()?.iter().find(|pipe| pipe.fd == fd)
     }
 
-    fn pipes(&self) -> impl Iterator<Item = &Rc<PipeDriver>> {
+    pub(crate) fn pipes(&self) -> impl Iterator<Item = &Rc<PipeDriver>> {
         self.pipes.get().into_iter().flatten().map(|pipe| &pipe.driver)
     }
 
@@ -175,6 +175,11 @@ impl Process {
         }
         self.let_go();
         true
+    }
+
+    /// The type of the protocol, until the loss is told.
+    pub(crate) fn protocol_name(&self) -> Option<&'static str> {
+        self.protocol.borrow().as_ref().map(SharedSubprocessProtocol::type_name)
     }
 
     // ---- what the pipes say ----
@@ -393,5 +398,9 @@ impl Source for Process {
         }
         self.watch.finish();
         self.settle_now();
+    }
+
+    fn as_transport(&self) -> Option<&dyn BaseTransport> {
+        Some(self)
     }
 }

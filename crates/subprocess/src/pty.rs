@@ -26,9 +26,11 @@ use std::rc::Rc;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{OptionalActions, Winsize, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
-use wharf_core::driver::StreamOptions;
+use wharf_core::driver::{IoAccess, StreamOptions};
+use wharf_core::extra::Request;
+use wharf_core::vitals::TransportKind;
 use wharf_core::{Address, IntoProtocol, TransportRef};
-use wharf_reactor::stream::{self, StreamDriver, StreamSocket};
+use wharf_reactor::stream::{self, Polled, StreamDriver, StreamSocket};
 use wharf_reactor::{Handle, LoopClosed, LoopHandle, oneshot};
 
 /// The key that ends the input of a program that reads lines from a terminal, at the beginning of a line: control-D.
@@ -225,5 +227,9 @@ impl StreamSocket for Master {
 
     fn local_addr(&self) -> Option<Address> {
         None
+    }
+
+    fn provide(&self, request: &mut Request<'_>, _: &dyn Fn() -> Rc<dyn IoAccess<Polled<Self>>>) {
+        request.provide(|| TransportKind("terminal".into()));
     }
 }

@@ -11,6 +11,7 @@
 use std::process::ExitStatus;
 
 use wharf_core::Lost;
+use wharf_core::vitals::Life;
 
 /// What is to be done next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +114,15 @@ impl ProcessState {
     /// Whether the protocol hears of what happens.
     pub(crate) fn is_audible(&self) -> bool {
         self.made && !self.silent && !self.lost
+    }
+
+    pub(crate) fn life(&self) -> Life {
+        match self {
+            Self { lost: true, .. } => Life::Lost,
+            Self { cause: Some(_), .. } | Self { exit_told: true, .. } => Life::Closing,
+            Self { made: false, .. } => Life::Beginning,
+            _ => Life::Open,
+        }
     }
 
     /// Whether nobody was told anything.

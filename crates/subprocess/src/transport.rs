@@ -12,6 +12,7 @@ use std::rc::Rc;
 
 use rustix::process::Signal;
 use wharf_core::extra::Request;
+use wharf_core::vitals::{TransportKind, Vitals};
 use wharf_core::{
     BaseTransport, Lost, PipeTransport, ReadTransport, ReadTransportRef, Scheduler,
     SubprocessTransport, TransportId, WriteTransport, WriteTransportRef,
@@ -24,6 +25,16 @@ use crate::process::Process;
 /// ends; on Linux it is a duplicate of its pidfd. Absent once the child has ended.
 #[derive(Debug)]
 pub struct ProcessFd(pub OwnedFd);
+
+impl Process {
+    /// What its pipes hold for it counts as queued.
+    fn vitals(&self) -> Vitals {
+        let mut vitals = Vitals::new(self.state.borrow().life());
+        vitals.queued = self.pipes().map(|pipe| pipe.write_buffer_len()).sum();
+        vitals.protocol = self.protocol_name();
+        vitals
+    }
+}
 
 impl BaseTransport for Process {
     fn id(&self) -> TransportId {
@@ -48,6 +59,8 @@ impl BaseTransport for Process {
 
     fn provide(&self, request: &mut Request<'_>) {
         request
+            .provide(|| self.vitals())
+            .provide(|| TransportKind(format!("process {}", self.pid()).into()))
             .provide_some(|| self.status())
             .provide_some(|| self.watch.duplicate().map(ProcessFd));
     }

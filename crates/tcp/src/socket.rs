@@ -9,6 +9,7 @@ use nix::sys::socket::MsgFlags;
 use socket2::{Domain, SockAddr, Type};
 use wharf_core::driver::IoAccess;
 use wharf_core::extra::Request;
+use wharf_core::vitals::TransportKind;
 use wharf_core::{Address, UnixAddress};
 use wharf_reactor::stream::{Polled, StreamSocket};
 
@@ -132,7 +133,9 @@ impl StreamSocket for Socket {
         request: &mut Request<'_>,
         access: &dyn Fn() -> Rc<dyn IoAccess<Polled<Self>>>,
     ) {
-        request.provide_here(|| Some(NativeStream(access())));
+        request
+            .provide(|| TransportKind(if is_tcp(&self.socket) { "tcp" } else { "unix" }.into()))
+            .provide_here(|| Some(NativeStream(access())));
     }
 }
 

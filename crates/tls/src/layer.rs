@@ -473,6 +473,11 @@ impl shared::Layer for Layer {
         self.above.take();
         Poll::Ready(outcome)
     }
+
+    fn above(&self) -> Option<TransportRef> {
+        let driver = self.stream()?.driver;
+        (!driver.is_lost()).then(|| driver.handle())
+    }
 }
 
 /// What the loss of the transport below is to the stream above.

@@ -7,6 +7,7 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use wharf_core::extra::Request;
+use wharf_core::vitals::{Below, TransportKind};
 use wharf_core::{Flow, Limits, Scheduler, TransportRef};
 
 use crate::engine::{Engine, Plaintext, total};
@@ -499,6 +500,12 @@ impl Session {
             parts.engine.provide(request);
             request.provide(|| Keys(Rc::clone(self)));
         }
+        request
+            .provide_some(|| {
+                let below = self.below.extra::<TransportKind>()?;
+                Some(TransportKind(format!("tls over {below}").into()))
+            })
+            .provide_here(|| Some(Below(self.below.clone())));
         self.below.provide(request.below());
     }
 

@@ -15,6 +15,7 @@ use wharf_core::Address;
 use wharf_core::driver::{IoAccess, Readiness, StreamIo};
 use wharf_core::extra::{LocalAddr, PeerAddr, Request};
 use wharf_core::stream::Interest;
+use wharf_core::vitals::TransportKind;
 
 use crate::host::TaskHost;
 
@@ -192,6 +193,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> StreamIo for TokioIo<T> {
     fn provide(&self, request: &mut Request<'_>, _: &dyn Fn() -> Rc<dyn IoAccess<Self>>) {
         let slot = &self.0;
         request
+            .provide(|| TransportKind("tokio".into()))
             .provide_some(|| slot.local.clone().map(LocalAddr))
             .provide_some(|| slot.peer.clone().map(PeerAddr));
     }

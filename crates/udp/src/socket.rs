@@ -11,6 +11,7 @@ use socket2::{Domain, SockAddr, Type};
 use wharf_core::datagram::driver::{DatagramAccess, Target};
 use wharf_core::datagram::{Inbox, Outbox};
 use wharf_core::extra::Request;
+use wharf_core::vitals::TransportKind;
 use wharf_core::{Address, UnixAddress};
 use wharf_reactor::datagram::{DatagramSocket, PolledDatagrams};
 use wharf_reactor::{LoopHandle, SocketFile};
@@ -247,6 +248,7 @@ impl DatagramSocket for Socket {
     ) {
         let is_ip = self.speaks != Speaks::Unix;
         request
+            .provide(|| TransportKind(if is_ip { "udp" } else { "unix datagrams" }.into()))
             .provide(|| self.channel.abilities())
             .provide_some(|| is_ip.then(|| Groups::new(access())));
     }

@@ -16,8 +16,9 @@ use crate::flow::{Flow, Limits};
 use crate::lost::Lost;
 use crate::schedule::{Scheduler, Settle};
 use crate::shared::StreamProtocol;
-use crate::stream::Phase;
+use crate::stream::{Notice, Phase};
 use crate::transport::{BaseTransport, ReadTransport, Transport, TransportId, WriteTransport};
+use crate::vitals::{Above, Life, Vitals};
 
 /// From this size on a chunk goes straight to the system when nothing is queued before it: the copy that gathering
 /// costs outweighs the system call that it saves.
@@ -100,6 +101,19 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     }
 }
 
+impl<I: StreamIo, H: Host> StreamDriver<I, H> {
+    fn vitals(&self, inner: &Inner<I>) -> Vitals {
+        let made = inner.state.untold() != Some(Notice::Made);
+        Vitals {
+            reading: inner.state.is_reading() && !(I::LAYERED && inner.io.is_closing_below()),
+            writing_paused: inner.state.told_paused(),
+            queued: inner.unsent(),
+            protocol: inner.protocol.as_ref().map(StreamProtocol::type_name),
+            ..Vitals::new(Life::of_stream(made, inner.state.phase()))
+        }
+    }
+}
+
 impl<I: StreamIo, H: Host> Settle for StreamDriver<I, H> {
     fn settle(self: Rc<Self>) {
         self.enlisted.set(false);
@@ -168,7 +182,10 @@ impl<I: StreamIo, H: Host> BaseTransport for StreamDriver<I, H> {
         let access =
             || self.me.upgrade().expect("a driver that is asked is alive") as Rc<dyn IoAccess<I>>;
         let inner = self.inner.borrow();
-        request.provide_here(|| inner.state.told_paused().then_some(WritingPaused));
+        request
+            .provide(|| self.vitals(&inner))
+            .provide_here(|| inner.protocol.as_ref().and_then(StreamProtocol::above).map(Above))
+            .provide_here(|| inner.state.told_paused().then_some(WritingPaused));
         inner.io.provide(request, &access);
     }
 

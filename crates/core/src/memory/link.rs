@@ -10,6 +10,7 @@ use crate::address::UnixAddress;
 use crate::driver::{IoAccess, Readiness, StreamIo};
 use crate::extra::{LocalAddr, PeerAddr, Request};
 use crate::stream::Interest;
+use crate::vitals::TransportKind;
 
 /// How many bytes one direction holds unless a test says otherwise: about what a socket does.
 pub(super) const CAPACITY: usize = 64 * 1024;
@@ -292,6 +293,7 @@ impl<const ONE_WAY: bool> StreamIo for MemoryIo<ONE_WAY> {
 
     fn provide(&self, request: &mut Request<'_>, _: &dyn Fn() -> Rc<dyn IoAccess<Self>>) {
         request
+            .provide(|| TransportKind("memory".into()))
             .provide(|| LocalAddr(UnixAddress::Unnamed.into()))
             .provide(|| PeerAddr(UnixAddress::Unnamed.into()));
     }

@@ -22,6 +22,7 @@ use crate::handle::DatagramTransportRef;
 use crate::schedule::Scheduler;
 use crate::stream::Interest;
 use crate::transport::TransportId;
+use crate::vitals::TransportKind;
 
 /// How many bytes wait for one receiver unless a test says otherwise: about what a socket does.
 const CAPACITY: usize = 208 * 1024;
@@ -390,7 +391,9 @@ impl DatagramIo for PostIo {
     }
 
     fn provide(&self, request: &mut Request<'_>, _: &dyn Fn() -> Rc<dyn DatagramAccess<Self>>) {
-        request.provide(|| LocalAddr(self.place.desk(|desk| desk.address.clone())));
+        request
+            .provide(|| TransportKind("datagrams in memory".into()))
+            .provide(|| LocalAddr(self.place.desk(|desk| desk.address.clone())));
     }
 }
 

@@ -7,16 +7,18 @@ use std::rc::Rc;
 
 use super::DatagramDriver;
 use super::contract::{DatagramAccess, DatagramIo, DatagramStatistics, DropPolicy, Target};
+use super::inner::Inner;
 use crate::address::Address;
 use crate::datagram::outgoing::Outgoing;
 use crate::datagram::shared::EndpointProtocol;
-use crate::datagram::state::{Phase, QueueLimits};
+use crate::datagram::state::{Notice, Phase, QueueLimits};
 use crate::driver::Host;
 use crate::extra::{PeerAddr, Request, WritingPaused};
 use crate::flow::Flow;
 use crate::lost::Lost;
 use crate::schedule::{Scheduler, Settle};
 use crate::transport::{BaseTransport, DatagramTransport, ReadTransport, TransportId};
+use crate::vitals::{Life, Vitals};
 
 impl<I: DatagramIo, H: Host> Settle for DatagramDriver<I, H> {
     fn settle(self: Rc<Self>) {
@@ -31,6 +33,17 @@ impl<I: DatagramIo, H: Host> DatagramAccess<I> for DatagramDriver<I, H> {
         if inner.state.phase() != Phase::Lost {
             view(&mut inner.io);
         }
+    }
+}
+
+fn vitals<I>(inner: &Inner<I>) -> Vitals {
+    let made = inner.state.untold() != Some(Notice::Made);
+    Vitals {
+        reading: inner.state.may_deliver(),
+        writing_paused: inner.state.told_paused(),
+        queued: inner.state.queued(),
+        protocol: inner.protocol.as_ref().map(EndpointProtocol::type_name),
+        ..Vitals::new(Life::of_datagrams(made, inner.state.phase()))
     }
 }
 
@@ -69,6 +82,7 @@ impl<I: DatagramIo, H: Host> BaseTransport for DatagramDriver<I, H> {
         };
         let inner = self.inner.borrow();
         request
+            .provide(|| vitals(&inner))
             .provide_some(|| inner.state.told_paused().then_some(WritingPaused))
             .provide_some(|| match &inner.options.target {
                 Target::Connected(Some(peer)) => Some(PeerAddr(peer.clone())),
