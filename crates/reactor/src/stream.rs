@@ -89,8 +89,8 @@ pub struct Polled<S> {
     lent: Cell<bool>,
 }
 
-/// The peer's address, and our own once somebody has asked for it. Every connection keeps this, so what most of them know
-/// is kept small.
+/// The peer's address, and our own once the socket is closed, for those who ask later. Every connection keeps this, so what
+/// most of them know is kept small.
 #[derive(Default)]
 enum Addresses {
     #[default]
@@ -199,16 +199,10 @@ impl<S: StreamSocket> Polled<S> {
         self.socket.as_ref()
     }
 
-    /// The same, after asking the system for our address, once.
-    fn ask_local(&self, socket: &S) -> Known {
-        let mut known = self.known();
-        if known.local.is_none() {
-            known.local = socket.local_addr();
-            if known.local.is_some() {
-                self.addresses.set(Addresses::Both(Box::new(known.clone())));
-            }
-        }
-        known
+    /// Keeps our address: the system tells it no longer.
+    fn keep_local(&self, socket: &S) {
+        let known = Known { local: socket.local_addr(), ..self.known() };
+        self.addresses.set(Addresses::Both(Box::new(known)));
     }
 
     fn open(&self) -> io::Result<&S> {
@@ -257,7 +251,7 @@ impl<S: StreamSocket> StreamIo for Polled<S> {
     fn close(&mut self, keep_facts: bool) {
         if let Some(socket) = self.socket.take() {
             if keep_facts {
-                self.ask_local(&socket);
+                self.keep_local(&socket);
             }
             if self.lent.get() {
                 self.registration.close(&socket);
@@ -268,12 +262,13 @@ impl<S: StreamSocket> StreamIo for Polled<S> {
     }
 
     fn provide(&self, request: &mut Request<'_>, access: &dyn Fn() -> Rc<dyn IoAccess<Self>>) {
-        let known = || match &self.socket {
-            Some(socket) => self.ask_local(socket),
-            None => self.known(),
+        // Not kept while the system can tell it: a list of all connections would leave each of them larger.
+        let local = || match &self.socket {
+            Some(socket) => socket.local_addr(),
+            None => self.known().local,
         };
         request
-            .provide_some(|| known().local.map(LocalAddr))
+            .provide_some(|| local().map(LocalAddr))
             .provide_some(|| self.known().peer.map(PeerAddr))
             .provide(|| {
                 self.lent.set(true);
