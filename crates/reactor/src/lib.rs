@@ -7,7 +7,7 @@
 //!   LoopHandle   refers to it within the thread: call_soon, call_later, spawn, transports
 //!       │ remote()
 //!       ▼
-//!   Remote       refers to it from any thread: post, stop
+//!   Remote       refers to it from any thread: post, ask, stop
 //! ```
 //!
 //! What one turn does, step by step, stands at the top of `event_loop.rs`.
@@ -21,6 +21,7 @@
 #![deny(unsafe_code)]
 
 mod ages;
+mod answer;
 #[allow(unsafe_code)] // Reading the tick counter is an intrinsic.
 mod clock;
 mod connections;
@@ -50,6 +51,7 @@ mod task;
 mod timers;
 mod watch;
 
+pub use answer::{Answer, Unanswered};
 pub use clock::SystemClock;
 pub use connections::LiveConnection;
 pub use endpoint::{EndpointList, Endpoints};

@@ -2,23 +2,29 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::thread::{self, ThreadId};
+use std::time::Duration;
 
 use async_task::Runnable;
 
+use crate::answer::{self, Answer, Unanswered};
 use crate::handle::LoopHandle;
 use crate::inbox::{Inbox, Pushed};
 use crate::job::{Parcel, Post};
 use crate::poll::Waker;
+use crate::statistics::Statistics;
 
 /// The part of a loop that other threads may touch.
 pub(crate) struct Shared {
     pub(crate) inbox: Inbox<Parcel>,
     waker: Waker,
+    /// The loop's.
+    thread: ThreadId,
 }
 
 impl Shared {
     pub(crate) fn new(waker: Waker) -> Self {
-        Self { inbox: Inbox::new(), waker }
+        Self { inbox: Inbox::new(), waker, thread: thread::current().id() }
     }
 
     #[inline]
@@ -81,6 +87,45 @@ impl Remote {
         callback: impl FnOnce(&LoopHandle) + Send + 'static,
     ) -> Result<(), LoopClosed> {
         self.0.push(Parcel::new(Post(callback))).map_err(|_| LoopClosed)
+    }
+
+    /// Asks the loop something: runs `question` on its thread, in its next turn, and gives the answer back.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use wharf_reactor::EventLoop;
+    ///
+    /// let mut ev = EventLoop::new()?;
+    /// let remote = ev.remote();
+    /// let page = std::thread::spawn(move || {
+    ///     let list = remote.ask(|handle| handle.connections()).wait(Duration::from_secs(5));
+    ///     remote.stop();
+    ///     list
+    /// });
+    /// ev.run_forever()?;
+    /// assert_eq!(page.join().unwrap().unwrap(), []);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// What can go wrong is told by the answer, see [`Unanswered`].
+    /// A loop that nobody asks pays nothing for it, and one that is asked pays for a post.
+    #[doc(alias = "run_coroutine_threadsafe")]
+    pub fn ask<R: Send + 'static>(
+        &self,
+        question: impl FnOnce(&LoopHandle) -> R + Send + 'static,
+    ) -> Answer<R> {
+        let (sender, answer) = answer::channel(self.0.thread);
+        // A loop that is gone drops the sender, which says so.
+        let _ = self.post(move |handle| sender.give(question(handle)));
+        answer
+    }
+
+    /// The loop's counters, as they are when it comes to the question; blocks no longer than `limit`.
+    ///
+    /// # Errors
+    /// See [`Unanswered`]: the loop is gone, does not come to it in time, or is this thread's own.
+    pub fn statistics(&self, limit: Duration) -> Result<Statistics, Unanswered> {
+        self.ask(LoopHandle::statistics).wait(limit)
     }
 
     /// Stops the loop: its `run_forever` returns when the turn is over. Without effect on a loop that is gone.

@@ -11,6 +11,9 @@ use wharf_core::guard::{self, Caught};
 use crate::clock::{TickLength, Ticks};
 
 /// A loop's counters since it was made. Cheap to take; two of them can be subtracted by hand.
+///
+/// Taken by [`LoopHandle::statistics`](crate::LoopHandle::statistics) on the loop, and by
+/// [`Remote::statistics`](crate::Remote::statistics) in any other thread.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Statistics {

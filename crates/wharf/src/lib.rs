@@ -68,10 +68,10 @@ pub use wharf_core::*;
 pub use wharf_reactor as reactor;
 #[cfg(feature = "reactor")]
 pub use wharf_reactor::{
-    Blocking, Elapsed, EventLoop, EventLoopBuilder, FaultPolicy, Handle, JoinHandle,
+    Answer, Blocking, Elapsed, EventLoop, EventLoopBuilder, FaultPolicy, Handle, JoinHandle,
     LiveConnection, LoopClosed, LoopHandle, OneshotReceiver, OneshotSender, Remote, Resolution,
     Resolver, Sleep, SlowCallback, Statistics, SystemClock, SystemResolver, TaskError, TimerHandle,
-    oneshot,
+    Unanswered, oneshot,
 };
 
 #[cfg(feature = "tcp")]

@@ -4,9 +4,9 @@ use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use wharf_reactor::{LoopClosed, Remote};
+use wharf_reactor::{EventLoop, LoopClosed, Remote, Unanswered};
 
-use crate::support::{Log, Path, event_loop, panic_of, run_until, turns};
+use crate::support::{Log, PATIENCE, Path, builder, event_loop, panic_of, run_until, turns};
 
 both_paths!(
     a_post_wakes_a_sleeping_loop,
@@ -18,6 +18,12 @@ both_paths!(
     after_the_drop_a_post_is_refused_and_dropped_where_it_was_made,
     posts_that_were_waiting_are_dropped_with_the_loop,
     posts_and_the_drop_of_the_loop_may_race,
+    a_question_wakes_a_sleeping_loop_and_is_answered,
+    a_loop_that_is_stuck_or_not_run_does_not_hold_the_asker,
+    a_loop_that_is_gone_says_so,
+    a_question_that_panics_is_a_fault_and_has_no_answer,
+    the_loops_own_thread_is_refused_and_not_held,
+    one_loop_awaits_the_answer_of_another,
 );
 
 fn a_post_wakes_a_sleeping_loop(path: Path) {
@@ -170,4 +176,97 @@ fn posts_and_the_drop_of_the_loop_may_race(path: Path) {
         thread.join().unwrap();
         assert_eq!(Arc::strong_count(&token), 1, "every post was dropped");
     }
+}
+
+fn a_question_wakes_a_sleeping_loop_and_is_answered(path: Path) {
+    let mut ev = event_loop(path);
+    let (done, remote) = (Arc::new(Mutex::new(None)), ev.remote());
+    let answer = Arc::clone(&done);
+    let thread = thread::spawn(move || {
+        let mut last = None;
+        for round in 0..100 {
+            let told = remote.ask(move |handle| (round, handle.is_running())).wait(PATIENCE);
+            assert_eq!(told, Ok((round, true)));
+            last = Some(remote.statistics(PATIENCE).unwrap());
+        }
+        *answer.lock().unwrap() = last;
+        remote.post(|_| {}).unwrap();
+    });
+    run_until(&mut ev, || done.lock().unwrap().is_some());
+    thread.join().unwrap();
+    let told = done.lock().unwrap().unwrap();
+    assert!(told.turns >= 1 && told.turns <= ev.statistics().turns);
+}
+
+fn a_loop_that_is_stuck_or_not_run_does_not_hold_the_asker(path: Path) {
+    let mut ev = event_loop(path);
+    let remote = ev.remote();
+    // Nobody runs it.
+    let asker = remote.clone();
+    let mut answer = thread::spawn(move || {
+        let mut answer = asker.ask(|_| 7);
+        assert_eq!(answer.wait(Duration::from_millis(1)), Err(Unanswered::TimedOut));
+        answer
+    })
+    .join()
+    .unwrap();
+    // A callback holds it up, and ends when the asker has given up.
+    let (given_up, stuck) = mpsc::channel();
+    ev.call_soon(move || stuck.recv().unwrap());
+    let thread = thread::spawn(move || {
+        let mut answer = remote.ask(|_| 8);
+        assert_eq!(answer.wait(Duration::from_millis(1)), Err(Unanswered::TimedOut));
+        given_up.send(()).unwrap();
+        // It was only late.
+        let late = answer.wait(PATIENCE);
+        remote.stop();
+        late
+    });
+    ev.run_forever().unwrap();
+    assert_eq!(thread.join().unwrap(), Ok(8));
+    assert_eq!(answer.wait(Duration::ZERO), Ok(7), "the question stays");
+    assert_eq!(answer.wait(Duration::ZERO), Err(Unanswered::Gone), "an answer is taken once");
+}
+
+fn a_loop_that_is_gone_says_so(path: Path) {
+    let ev = event_loop(path);
+    let remote = ev.remote();
+    let mut waiting = remote.ask(|_| ());
+    drop(ev);
+    assert_eq!(waiting.wait(PATIENCE), Err(Unanswered::Gone));
+    assert_eq!(remote.statistics(PATIENCE), Err(Unanswered::Gone));
+}
+
+fn a_question_that_panics_is_a_fault_and_has_no_answer(path: Path) {
+    let mut ev = builder(path).build().unwrap();
+    let mut answer = ev.remote().ask(|_| -> () { panic!("asked too much") });
+    turns(&mut ev, 1);
+    assert_eq!(answer.wait(PATIENCE), Err(Unanswered::Gone));
+    assert_eq!(ev.statistics().faults, 1);
+}
+
+fn the_loops_own_thread_is_refused_and_not_held(path: Path) {
+    let mut ev = event_loop(path);
+    let (remote, log) = (ev.remote(), Log::default());
+    let told = log.clone();
+    ev.call_soon(move || told.add(format!("{:?}", remote.statistics(PATIENCE))));
+    turns(&mut ev, 1);
+    assert_eq!(log.take(), ["Err(OwnThread)"]);
+}
+
+fn one_loop_awaits_the_answer_of_another(path: Path) {
+    let (tell, told) = mpsc::channel();
+    let other = thread::spawn(move || {
+        let mut ev = EventLoop::new().unwrap();
+        tell.send(ev.remote()).unwrap();
+        ev.run_forever().unwrap();
+    });
+    let remote = told.recv().unwrap();
+    let mut ev = event_loop(path);
+    let answer = ev.block_on(async { remote.ask(|handle| handle.statistics().turns).await });
+    assert!(answer.unwrap() >= 1);
+    remote.stop();
+    other.join().unwrap();
+    let answer = ev.block_on(async { remote.ask(|_| ()).await });
+    assert_eq!(answer, Err(Unanswered::Gone));
 }

@@ -37,7 +37,7 @@ pub(crate) fn manual_loop(path: Path) -> (EventLoop, ManualClock) {
 }
 
 /// Far beyond what any test takes: it ends one that would hang.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Sleeps and works until `done`. Nothing but an event ends a sleep, so a wake-up that is lost fails the test.
 ///
