@@ -44,6 +44,7 @@ pub mod stream;
 mod subprocess;
 pub mod transport;
 pub mod vitals;
+pub mod wire_log;
 
 pub use address::{Address, UnixAddress};
 pub use datagram::{Batch, Datagram, IntoDatagramProtocol, Outgoing};

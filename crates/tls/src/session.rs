@@ -505,7 +505,7 @@ impl Session {
                 let below = self.below.extra::<TransportKind>()?;
                 Some(TransportKind(format!("tls over {below}").into()))
             })
-            .provide_here(|| Some(Below(self.below.clone())));
+            .provide(|| Below(self.below.clone()));
         self.below.provide(request.below());
     }
 

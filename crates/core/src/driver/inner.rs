@@ -11,6 +11,7 @@ use crate::lost::Lost;
 use crate::schedule::Timer;
 use crate::shared::StreamProtocol;
 use crate::stream::{Interest, Phase, StreamState};
+use crate::wire_log::Recorders;
 
 /// How much an outflow may send in one go before other connections get their turn.
 const OUTFLOW_BUDGET: usize = 1024 * 1024;
@@ -37,17 +38,41 @@ pub(super) struct Rare<I> {
     pub(super) outflow: Option<(Box<dyn Outflow<I>>, usize)>,
     /// The deadline of a draining close, and `progress` when it was set.
     pub(super) drain: Option<(Box<dyn Timer>, u32)>,
+    /// Who wants to see every byte.
+    pub(super) logs: Recorders,
+}
+
+impl<I> Rare<I> {
+    /// Whether it holds nothing.
+    pub(super) fn is_idle(&self) -> bool {
+        let Self { leftover, outflow, drain, logs } = self;
+        leftover.is_empty() && outflow.is_none() && drain.is_none() && logs.is_empty()
+    }
 }
 
 impl<I> Default for Rare<I> {
     fn default() -> Self {
-        Self { leftover: Bytes::new(), outflow: None, drain: None }
+        Self { leftover: Bytes::new(), outflow: None, drain: None, logs: Recorders::default() }
     }
 }
 
 impl<I> Inner<I> {
     pub(super) fn rare(&mut self) -> &mut Rare<I> {
         self.rare.get_or_insert_default()
+    }
+
+    /// The logs of what is moved, where there may be some.
+    #[inline]
+    pub(super) fn logs(&mut self) -> Option<&mut Recorders> {
+        self.rare.as_deref_mut().map(|rare| &mut rare.logs)
+    }
+
+    /// These bytes were read, or the peer's end.
+    #[inline(always)]
+    pub(super) fn log_read(&mut self, bytes: &[u8]) {
+        if let Some(logs) = self.logs() {
+            logs.read(bytes);
+        }
     }
 
     pub(super) fn has_leftover(&self) -> bool {
@@ -70,8 +95,12 @@ impl<I> Inner<I> {
 impl<I: StreamIo> Inner<I> {
     pub(super) fn may_send_directly(&self) -> bool {
         // A stream that waits for the system to take more has something queued; a file in the middle does not show
-        // in the queue.
-        self.rare.as_ref().is_none_or(|rare| rare.outflow.is_none())
+        // in the queue. What is logged goes through the queue, which is one place to see it in.
+        self.rare.as_ref().is_none_or(|rare| rare.outflow.is_none() && rare.logs.is_empty())
+    }
+
+    pub(super) fn has_outflow(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.outflow.is_some())
     }
 
     /// Flushes in the middle of a callback, because the queue is over its mark.
@@ -88,7 +117,12 @@ impl<I: StreamIo> Inner<I> {
         }
         if self.state.wants_shutdown() {
             match self.io.shutdown_write() {
-                Ok(()) => self.state.shut_down(),
+                Ok(()) => {
+                    self.state.shut_down();
+                    if let Some(logs) = self.logs() {
+                        logs.shut_down();
+                    }
+                }
                 Err(error) if I::LAYERED && is_transient(&error) => {}
                 Err(error) => drop(self.state.fail(Lost::Io(error))),
             }
@@ -148,6 +182,9 @@ impl<I: StreamIo> Inner<I> {
             Some(bytes) if bytes.len() <= limit => (bytes.len(), self.io.write(bytes)?),
             _ => send_slices(&mut self.io, queue, limit)?,
         };
+        if let Some(rare) = self.rare.as_deref_mut() {
+            rare.logs.written(queue, count);
+        }
         queue.advance(count);
         self.progress = self.progress.wrapping_add(1);
         if I::LAYERED {
@@ -176,7 +213,10 @@ impl<I: StreamIo> Inner<I> {
         match &outcome {
             Ok(0) => self.end_outflow(Ok(())),
             // There may be more, and the poller will say so at once; others get their turn first.
-            Ok(_) => {
+            Ok(count) => {
+                if let Some(logs) = self.logs() {
+                    logs.written_unseen(*count);
+                }
                 self.progress = self.progress.wrapping_add(1);
                 self.state.blocked();
             }

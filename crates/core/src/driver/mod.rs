@@ -10,6 +10,7 @@
 
 mod contract;
 mod inner;
+mod log;
 mod receive;
 mod transport;
 
@@ -29,6 +30,7 @@ use crate::protocol::KeepOpen;
 use crate::shared::{Reception, StreamProtocol};
 use crate::stream::{Interest, Notice, Phase, StreamState};
 use crate::transport::{Transport, TransportId};
+use crate::wire_log::Recorders;
 
 /// A byte stream: an I/O object, its state, and its protocol.
 pub struct StreamDriver<I: StreamIo, H: Host> {
@@ -46,6 +48,7 @@ pub struct StreamDriver<I: StreamIo, H: Host> {
 enum Step {
     Tell(Notice),
     Deliver,
+    Log,
     Rest,
 }
 
@@ -211,6 +214,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
                     let _ = self.tell(notice);
                 }
                 Step::Deliver => self.deliver(),
+                Step::Log => self.write_log(),
                 Step::Rest => {
                     std::mem::forget(unwinding);
                     return;
@@ -226,6 +230,9 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         inner.flush(&self.host);
         if inner.state.is_at_rest() && inner.is_polled_for_reading() {
             return Step::Rest;
+        }
+        if inner.logs().is_some_and(|logs| logs.is_due()) {
+            return Step::Log;
         }
         if inner.state.phase() == Phase::Lost {
             return Step::Rest;
@@ -336,7 +343,9 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
             inner.state.told(Notice::Lost);
             (inner.state.take_cause(), inner.rare.take())
         };
+        let mut logs = Recorders::default();
         if let Some(rare) = rare {
+            logs = rare.logs;
             if let Some((timer, _)) = rare.drain {
                 timer.cancel();
             }
@@ -358,6 +367,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         };
         self.host.count(Traffic::Lost(why.index()));
         self.tell_owner(&why);
+        self.finish_logs(logs, &why);
         // Last, because dropping it may run user code.
         drop_guarded(protocol, &self.host);
     }

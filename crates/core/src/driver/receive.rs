@@ -59,7 +59,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     ) -> (usize, bool) {
         let mut buffer = self.host.take_read_buffer();
         let outcome = inner.io.read(&mut buffer);
-        let count = self.note_read(&mut inner, outcome);
+        let count = self.note_read(&mut inner, outcome, &buffer);
         drop(inner);
         if count > 0 {
             // What a fault changes, the state knows.
@@ -83,7 +83,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
                     // What `get_buffer` did to the transport by a handle of its own counts already.
                     if inner.state.may_read() {
                         let outcome = inner.io.read(buffer);
-                        count = self.note_read(&mut inner, outcome);
+                        count = self.note_read(&mut inner, outcome, buffer);
                     }
                 }
                 count
@@ -101,11 +101,15 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     }
 
     /// Tells the state what a read met; says how many bytes came.
-    #[inline]
-    fn note_read(&self, inner: &mut Inner<I>, outcome: io::Result<usize>) -> usize {
+    #[inline(always)]
+    fn note_read(&self, inner: &mut Inner<I>, outcome: io::Result<usize>, buffer: &[u8]) -> usize {
         match outcome {
-            Ok(0) => inner.state.eof(),
+            Ok(0) => {
+                inner.state.eof();
+                inner.log_read(&[]);
+            }
             Ok(count) => {
+                inner.log_read(&buffer[..count]);
                 self.host.count(Traffic::Read(count));
                 return count;
             }

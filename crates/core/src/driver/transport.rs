@@ -19,6 +19,7 @@ use crate::shared::StreamProtocol;
 use crate::stream::{Notice, Phase};
 use crate::transport::{BaseTransport, ReadTransport, Transport, TransportId, WriteTransport};
 use crate::vitals::{Above, Life, Vitals};
+use crate::wire_log::Tap;
 
 /// From this size on a chunk goes straight to the system when nothing is queued before it: the copy that gathering
 /// costs outweighs the system call that it saves.
@@ -131,7 +132,7 @@ impl<I: StreamIo, H: Host> IoAccess<I> for StreamDriver<I, H> {
 
     fn send_outflow(&self, outflow: Box<dyn Outflow<I>>) -> Result<(), Box<dyn Outflow<I>>> {
         let mut inner = self.inner.borrow_mut();
-        if inner.state.flow() == Flow::Closed || !inner.may_send_directly() {
+        if inner.state.flow() == Flow::Closed || inner.has_outflow() {
             return Err(outflow);
         }
         let ahead = inner.state.queued();
@@ -185,7 +186,11 @@ impl<I: StreamIo, H: Host> BaseTransport for StreamDriver<I, H> {
         request
             .provide(|| self.vitals(&inner))
             .provide_here(|| inner.protocol.as_ref().and_then(StreamProtocol::above).map(Above))
-            .provide_here(|| inner.state.told_paused().then_some(WritingPaused));
+            .provide_here(|| inner.state.told_paused().then_some(WritingPaused))
+            .provide_here(|| self.me.upgrade().map(|me| Tap::new(me)));
+        let is_logged = inner.rare.as_deref().is_some_and(|rare| rare.logs.is_on());
+        // What goes around the stream would go around its log.
+        let request = if is_logged { request.below() } else { request };
         inner.io.provide(request, &access);
     }
 
