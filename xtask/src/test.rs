@@ -5,8 +5,9 @@
 //! 1. `cargo test` over the workspace's default members, doctests included;
 //! 2. the stories and the conformance suite once more with `WHARF_POLL=portable`, so that the waiting path of
 //!    other platforms is tested on this one;
-//! 3. `cargo check` of the facade with each of its features alone;
-//! 4. `cargo xtask tidy`.
+//! 3. what watches a loop, with the feature `tracing`, which no other test has;
+//! 4. `cargo check` of the facade with each of its features alone;
+//! 5. `cargo xtask tidy`.
 
 use lexopt::Parser;
 use xshell::cmd;
@@ -23,6 +24,10 @@ pub(crate) fn run(project: &Project, args: Parser) -> Result<Outcome> {
     step("tests over the portable wait", || {
         let test = cmd!(sh, "cargo test --locked --no-fail-fast --test it --test conformance");
         test.env("WHARF_POLL", "portable").run()
+    })?;
+    step("tests with tracing", || {
+        let package = ["-p", "wharf", "--features", "full,tracing"];
+        cmd!(sh, "cargo test --locked --no-fail-fast {package...} --test observing").run()
     })?;
     step("each feature alone", || {
         for feature in &project.metadata.package("wharf")?.features {

@@ -34,6 +34,7 @@ pub mod guard;
 pub mod handle;
 pub mod lost;
 pub mod memory;
+pub mod observe;
 pub mod pipe;
 pub mod protocol;
 pub mod resource;

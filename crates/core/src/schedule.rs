@@ -8,7 +8,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::guard::FaultReport;
+use crate::observe::Moment;
 use crate::resource::Resources;
+use crate::transport::{BaseTransport, TransportId};
 
 /// A clock. The loop's own is the only one that is read; tests put a [`ManualClock`](crate::memory::ManualClock) in
 /// its place.
@@ -44,6 +46,22 @@ pub trait Scheduler: 'static {
 
     /// Settles `item` before the turn ends. Enlisting twice before that is the caller's to avoid.
     fn enlist(&self, item: Rc<dyn Settle>);
+
+    /// Something has happened in the life of `transport`, of which nothing is borrowed: for those who trace it.
+    ///
+    /// It may ask for facts, and must not do anything to a transport.
+    #[inline]
+    fn observe(&self, transport: &dyn BaseTransport, moment: &Moment<'_>) {
+        let _ = (transport, moment);
+    }
+
+    /// Runs `callback`, which calls the protocol of `transport`, inside whatever stands around its callbacks: the span of a
+    /// tracer.
+    #[inline]
+    fn surround(&self, transport: TransportId, callback: &mut dyn FnMut()) {
+        let _ = transport;
+        callback();
+    }
 
     /// Runs `callback` when `delay` has passed.
     fn call_later(&self, delay: Duration, callback: Box<dyn FnOnce()>) -> Box<dyn Timer> {

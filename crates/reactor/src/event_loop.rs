@@ -43,6 +43,8 @@ use crate::resolve::{Resolver, SystemResolver};
 use crate::signal::Signals;
 use crate::statistics::{Counters, Group, SlowCallback, SlowObserver};
 use crate::timers::Timers;
+#[cfg(feature = "tracing")]
+use crate::tracer::Tracer;
 
 /// The loop's one read buffer: the size of asyncio's largest read.
 const READ_BUFFER: usize = 256 * 1024;
@@ -161,6 +163,12 @@ impl EventLoopBuilder {
         let clock = self.clock.unwrap_or_else(|| Box::new(SystemClock));
         let origin = clock.now();
         let busy_poll = if clock.is_manual() { Duration::ZERO } else { self.busy_poll };
+        #[cfg(feature = "tracing")]
+        let tracer = Rc::new(Tracer::default());
+        #[cfg(feature = "tracing")]
+        let observer = Some(tracer.before(self.observer));
+        #[cfg(not(feature = "tracing"))]
+        let observer = self.observer;
         let state = LoopState {
             clock,
             poller,
@@ -174,7 +182,9 @@ impl EventLoopBuilder {
             inbox: Cell::default(),
             outboxes: RefCell::default(),
             shared: Arc::new(Shared::new(waker.clone())),
-            counters: Counters::new(self.slow.0, self.observer),
+            counters: Counters::new(self.slow.0, observer),
+            #[cfg(feature = "tracing")]
+            tracer,
             faults: Faults::new(self.faults),
             tasks: crate::task::Tasks::default(),
             pool: Pool::default(),

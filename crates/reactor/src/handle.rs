@@ -9,17 +9,22 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::io;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "tracing")]
+use wharf_core::BaseTransport;
 use wharf_core::buffer::WriteQueue;
 use wharf_core::datagram::{Inbox, Outbox};
 use wharf_core::driver::{Host, Traffic};
 use wharf_core::guard::FaultReport;
+#[cfg(feature = "tracing")]
+use wharf_core::observe::Moment;
 use wharf_core::resource::Resources;
 use wharf_core::schedule::{Settle, Timer, deadline};
-use wharf_core::{Clock, Scheduler, TransportId};
+use wharf_core::{Address, Clock, Scheduler, TransportId};
 
 use crate::ages::Ages;
 use crate::fault::{FaultPolicy, Faults};
@@ -35,6 +40,8 @@ use crate::source::Source;
 use crate::statistics::{Counters, Group, Statistics};
 use crate::task::Tasks;
 use crate::timers::{TimerKey, Timers};
+#[cfg(feature = "tracing")]
+use crate::tracer::Tracer;
 use crate::watch::Watches;
 
 /// How many write queues an idle loop keeps for the connections to come.
@@ -61,6 +68,8 @@ pub(crate) struct LoopState {
     pub(crate) outboxes: RefCell<Vec<Box<Outbox>>>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) counters: Counters,
+    #[cfg(feature = "tracing")]
+    pub(crate) tracer: Rc<Tracer>,
     pub(crate) faults: Faults,
     pub(crate) tasks: Tasks,
     pub(crate) pool: Pool,
@@ -212,10 +221,25 @@ impl LoopHandle {
         self.0.counters.accepted();
     }
 
+    /// The system could not give a connection to the listener at `address`, which rests for a while: for those who trace
+    /// it.
+    pub fn note_accept_trouble(
+        &self,
+        address: Option<&Address>,
+        trouble: &io::Error,
+        resting: Duration,
+    ) {
+        #[cfg(feature = "tracing")]
+        Tracer::accept_trouble(address, trouble, resting);
+        let _ = (address, trouble, resting);
+    }
+
     /// Hands a fault to the policy.
     #[doc(alias = "call_exception_handler")]
     pub fn report(&self, report: FaultReport) {
         self.0.counters.fault();
+        #[cfg(feature = "tracing")]
+        self.0.tracer.fault(&report);
         self.0.faults.report(report);
     }
 
@@ -341,9 +365,25 @@ impl Scheduler for LoopHandle {
     fn report(&self, report: FaultReport) {
         self.report(report);
     }
+
+    #[cfg(feature = "tracing")]
+    fn observe(&self, transport: &dyn BaseTransport, moment: &Moment<'_>) {
+        self.0.tracer.observe(transport, moment);
+    }
+
+    #[cfg(feature = "tracing")]
+    fn surround(&self, transport: TransportId, callback: &mut dyn FnMut()) {
+        self.0.tracer.inside(transport, callback);
+    }
 }
 
 impl Host for LoopHandle {
+    #[cfg(feature = "tracing")]
+    #[inline]
+    fn inside<R>(&self, transport: TransportId, callback: impl FnOnce() -> R) -> R {
+        self.0.tracer.inside(transport, callback)
+    }
+
     #[inline]
     fn take_read_buffer(&self) -> Box<[u8]> {
         self.0.read_buffer.take()

@@ -49,6 +49,8 @@ pub mod stream;
 mod sync;
 mod task;
 mod timers;
+#[cfg(feature = "tracing")]
+mod tracer;
 mod watch;
 
 pub use answer::{Answer, Unanswered};

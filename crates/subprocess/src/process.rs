@@ -11,8 +11,9 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::process::ExitStatus;
 use std::rc::{Rc, Weak};
 
-use wharf_core::driver::{Readiness, StreamOptions};
+use wharf_core::driver::{Host, Readiness, StreamOptions};
 use wharf_core::guard::{self, FaultReport};
+use wharf_core::observe;
 use wharf_core::schedule::Settle;
 use wharf_core::{
     BaseTransport, Fault, IntoProtocol, Lost, ReadTransport, Scheduler, SharedSubprocessProtocol,
@@ -143,6 +144,7 @@ impl Process {
     pub(crate) fn begin(self: &Rc<Self>) -> Result<(), Fault> {
         let mut outcome = Ok(());
         if self.state.borrow().untold() == Some(Notice::Made) {
+            self.handle.observe(&**self, &observe::Moment::Made);
             outcome = self.tell(Notice::Made, "connection_made", |protocol, transport| {
                 protocol.connection_made(transport);
             });
@@ -273,6 +275,7 @@ impl Process {
         }
         let status = self.state.borrow().status();
         if let Some(status) = status {
+            self.handle.observe(&**self, &observe::Moment::Exited(status));
             self.exited.reach(status);
         }
     }
@@ -289,6 +292,7 @@ impl Process {
             protocol.connection_lost(transport, &why);
         });
         self.handle.callback_returned(Some(self.id), "connection_lost");
+        self.handle.observe(&**self, &observe::Moment::Lost(&why));
         self.let_go();
         let status = self.state.borrow().status();
         if let Some(status) = status {
@@ -319,8 +323,9 @@ impl Process {
         let protocol = self.protocol.borrow().clone();
         let Some(protocol) = protocol else { return Ok(()) };
         let transport = self.transport();
-        let outcome =
-            guard::call(name, || protocol.with(|protocol| callback(protocol, &transport)));
+        let outcome = self.handle.inside(self.id, || {
+            guard::call(name, || protocol.with(|protocol| callback(protocol, &transport)))
+        });
         outcome.map_err(|caught| {
             let fault = caught.fault.clone();
             let report = FaultReport::caught(caught).concerning(self.id, protocol.type_name());

@@ -479,6 +479,7 @@ impl ServerState {
         });
         self.resting.replace(Some(timer));
         let _ = self.update_polling();
+        self.handle.note_accept_trouble(address, &error, REST);
         self.observe(AcceptError { address: address.cloned(), error, resting: REST });
     }
 

@@ -4,9 +4,13 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Instant;
 
+#[cfg(feature = "tracing")]
+use wharf_core::BaseTransport;
 use wharf_core::buffer::WriteQueue;
 use wharf_core::driver::{Host, Traffic};
 use wharf_core::guard::FaultReport;
+#[cfg(feature = "tracing")]
+use wharf_core::observe::Moment;
 use wharf_core::resource::Resources;
 use wharf_core::schedule::{Settle, Timer};
 use wharf_core::{Scheduler, TransportId};
@@ -83,9 +87,22 @@ impl Scheduler for LayerHost {
     fn enlist(&self, item: Rc<dyn Settle>) {
         self.scheduler.enlist(item);
     }
+
+    #[cfg(feature = "tracing")]
+    fn observe(&self, transport: &dyn BaseTransport, moment: &Moment<'_>) {
+        self.scheduler.observe(transport, moment);
+    }
 }
 
 impl Host for LayerHost {
+    /// Most callbacks above run within one of the transport below, but not those that wait for a later moment.
+    #[cfg(feature = "tracing")]
+    fn inside<R>(&self, transport: TransportId, callback: impl FnOnce() -> R) -> R {
+        let (mut callback, mut result) = (Some(callback), None);
+        self.scheduler.surround(transport, &mut || result = callback.take().map(|run| run()));
+        result.expect("a scheduler runs what it surrounds")
+    }
+
     fn take_read_buffer(&self) -> Box<[u8]> {
         self.pool.take_buffer()
     }

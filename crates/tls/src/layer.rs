@@ -16,6 +16,7 @@ use std::task::{Context, Poll, Waker, ready};
 use wharf_core::driver::{Readiness, StreamDriver, StreamOptions};
 use wharf_core::extra::WritingPaused;
 use wharf_core::guard::{self, FaultReport};
+use wharf_core::observe::Moment;
 use wharf_core::schedule::{Settle, Timer};
 use wharf_core::shared::{self, Reception};
 use wharf_core::{KeepOpen, Lost, Scheduler, StreamProtocol, Transport, TransportRef};
@@ -220,6 +221,7 @@ impl Layer {
             config.statistics.count_finished();
         }
         stream.session.set_limits(stream.driver.handle().write_buffer_limits());
+        stream.session.host().observe(&*stream.driver, &Moment::Established);
         let mut outcome = Ok(stream.driver.handle());
         if !self.took_over.get() {
             if let Err(fault) = stream.driver.begin() {
@@ -241,6 +243,7 @@ impl Layer {
         self.cancel_timer();
         drop(self.ticket.take());
         let Some(stream) = self.stream() else { return };
+        stream.session.host().observe(&*stream.driver, &Moment::Failed(&error));
         if let Side::Server(config) = &*self.side {
             config.statistics.count_failed();
             if let Some(hook) = &config.on_failure {

@@ -26,6 +26,7 @@ use inner::Inner;
 use crate::guard::{self, Caught, FaultReport};
 use crate::handle::TransportRef;
 use crate::lost::{Fault, Lost};
+use crate::observe::Moment;
 use crate::protocol::KeepOpen;
 use crate::shared::{Reception, StreamProtocol};
 use crate::stream::{Interest, Notice, Phase, StreamState};
@@ -265,6 +266,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         let Some(protocol) = self.protocol() else { return Ok(()) };
         // Before anything is noted as told.
         protocol.assert_free();
+        self.observe(notice);
         let told = match notice {
             Notice::Made => self.tell_with(
                 &protocol,
@@ -299,6 +301,20 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         };
         self.release(protocol);
         told
+    }
+
+    /// Says what is about to be told. The making of a layer is its layer's to say; the loss is said when it was told.
+    #[inline]
+    fn observe(&self, notice: Notice) {
+        let moment = match notice {
+            Notice::Made if I::LAYERED => return,
+            Notice::Made => Moment::Made,
+            Notice::PauseWriting => Moment::WritingPaused,
+            Notice::ResumeWriting => Moment::WritingResumed,
+            Notice::Eof => Moment::Eof,
+            Notice::Lost => return,
+        };
+        self.host.observe(self, &moment);
     }
 
     fn tell_with(
@@ -358,6 +374,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
             protocol.connection_lost(transport, &why);
         });
         drop(protocol);
+        self.host.observe(&**self, &Moment::Lost(&why));
         let protocol = {
             let mut inner = self.inner.borrow_mut();
             inner.return_queue(&self.host);
@@ -382,7 +399,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     ) -> Result<(), Fault> {
         let transport = self.handle();
         self.busy.set(true);
-        let outcome = guard::call(name, || callback(&transport));
+        let outcome = self.host.inside(self.id, || guard::call(name, || callback(&transport)));
         self.busy.set(false);
         self.host.callback_returned(self.id, name);
         outcome.map_err(|caught| self.note_fault(protocol, caught))

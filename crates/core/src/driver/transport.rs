@@ -14,6 +14,7 @@ use crate::buffer::{MAX_SLICES, WriteQueue};
 use crate::extra::{Request, WritingPaused};
 use crate::flow::{Flow, Limits};
 use crate::lost::Lost;
+use crate::observe::Moment;
 use crate::schedule::{Scheduler, Settle};
 use crate::shared::StreamProtocol;
 use crate::stream::{Notice, Phase};
@@ -206,13 +207,27 @@ impl<I: StreamIo, H: Host> ReadTransport for StreamDriver<I, H> {
     }
 
     fn pause_reading(&self) {
-        self.inner.borrow_mut().state.pause_reading();
+        let mut inner = self.inner.borrow_mut();
+        let before = inner.state.is_reading();
+        inner.state.pause_reading();
+        let changed = before != inner.state.is_reading();
+        drop(inner);
         self.settle_soon();
+        if changed {
+            self.host.observe(self, &Moment::ReadingPaused);
+        }
     }
 
     fn resume_reading(&self) {
-        self.inner.borrow_mut().state.resume_reading();
+        let mut inner = self.inner.borrow_mut();
+        let before = inner.state.is_reading();
+        inner.state.resume_reading();
+        let changed = before != inner.state.is_reading();
+        drop(inner);
         self.settle_soon();
+        if changed {
+            self.host.observe(self, &Moment::ReadingResumed);
+        }
     }
 }
 
@@ -306,7 +321,15 @@ impl<I: StreamIo, H: Host> Transport for StreamDriver<I, H> {
             inner.rare().leftover = Bytes::from([leftover, &older[..]].concat());
         }
         self.settle_soon();
-        inner.protocol.replace(protocol)
+        let to = protocol.type_name();
+        let former = inner.protocol.replace(protocol);
+        let switched = former.as_ref().filter(|former| inner.protocol.as_ref() != Some(*former));
+        let from = switched.map(StreamProtocol::type_name);
+        drop(inner);
+        if let Some(from) = from {
+            self.host.observe(self, &Moment::Switched { from, to });
+        }
+        former
     }
 
     fn interpose(&self, protocol: StreamProtocol) -> Option<StreamProtocol> {

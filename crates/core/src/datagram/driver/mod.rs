@@ -29,6 +29,7 @@ use crate::driver::{Host, Readiness, Traffic, drop_guarded};
 use crate::guard::{self, Caught, FaultReport};
 use crate::handle::DatagramTransportRef;
 use crate::lost::{Fault, Lost};
+use crate::observe::Moment;
 use crate::transport::{DatagramTransport, TransportId};
 
 /// How many things settling tells in one go.
@@ -215,6 +216,7 @@ impl<I: DatagramIo, H: Host> DatagramDriver<I, H> {
             self.end(protocol);
             return Ok(());
         }
+        self.observe(notice);
         self.inner.borrow_mut().state.told(notice);
         let told = match notice {
             Notice::Made => self.call(&protocol, "connection_made", |transport| {
@@ -237,9 +239,21 @@ impl<I: DatagramIo, H: Host> DatagramDriver<I, H> {
         told
     }
 
+    /// Says what is about to be told; the rest is said where it is known.
+    fn observe(&self, notice: Notice) {
+        let moment = match notice {
+            Notice::Made => Moment::Made,
+            Notice::PauseWriting => Moment::WritingPaused,
+            Notice::ResumeWriting => Moment::WritingResumed,
+            Notice::Error | Notice::Lost => return,
+        };
+        self.host.observe(self, &moment);
+    }
+
     fn tell_error(self: &Rc<Self>, protocol: &EndpointProtocol) -> Result<(), Fault> {
         let error = self.inner.borrow_mut().error.take();
         let error = error.unwrap_or_else(|| io::ErrorKind::Other.into());
+        self.host.observe(&**self, &Moment::Error(&error));
         self.call(protocol, "error_received", |transport| {
             protocol.error_received(transport, &error);
         })
@@ -262,6 +276,7 @@ impl<I: DatagramIo, H: Host> DatagramDriver<I, H> {
             protocol.connection_lost(transport, &why);
         });
         drop(protocol);
+        self.host.observe(&**self, &Moment::Lost(&why));
         let protocol = {
             let mut inner = self.inner.borrow_mut();
             inner.return_outbox(&self.host);
@@ -283,7 +298,7 @@ impl<I: DatagramIo, H: Host> DatagramDriver<I, H> {
     ) -> Result<(), Fault> {
         let transport = self.handle();
         self.busy.set(true);
-        let outcome = guard::call(name, || callback(&transport));
+        let outcome = self.host.inside(self.id, || guard::call(name, || callback(&transport)));
         self.busy.set(false);
         self.host.callback_returned(self.id, name);
         outcome.map_err(|caught| self.report(protocol, caught))

@@ -1,0 +1,16 @@
+//! Watching a loop at work: the list of live connections, the wire log, and spans and events of `tracing`.
+
+#[path = "../conformance/support/authority.rs"]
+#[allow(dead_code)] // The stories of TLS need more of it.
+mod authority;
+#[path = "../conformance/support/folder.rs"]
+#[allow(dead_code)] // The stories of files need more of it.
+mod folder;
+#[path = "../corners/support.rs"]
+#[allow(dead_code)] // The corners need more of it.
+mod support;
+
+mod connections;
+#[cfg(feature = "tracing")]
+mod tracing;
+mod wire;
