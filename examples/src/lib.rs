@@ -1,5 +1,5 @@
 //! What transport handles are for, one program each: `chat`, `proxy`, `idle_timeout`, `supervisor`, `https_hello`,
-//! `dns`, `redis`.
+//! `dns`, `debug_page`, `redis`.
 //!
 //! The programs stand in `src/bin` and share nothing but [`throwaway`]; read them from the top.
 

@@ -51,6 +51,9 @@ mod guide {
     #[doc = include_str!("../../../docs/guide/threads.md")]
     struct Threads;
 
+    #[doc = include_str!("../../../docs/guide/watching.md")]
+    struct Watching;
+
     #[doc = include_str!("../../../docs/guide/embedding.md")]
     struct Embedding;
 
