@@ -8,17 +8,29 @@ use rustls::ServerConfig;
 use rustls::pki_types::ServerName;
 use wharf::tls::config::{self, Identity, Roots, Versions};
 
+/// A certificate on P-256 and its key, as PEM.
+///
+/// # Errors
+///
+/// The system has no randomness.
+pub fn identity() -> io::Result<(String, String)> {
+    let key = KeyPair::generate().map_err(io::Error::other)?;
+    let params = CertificateParams::new(["localhost".to_owned()]).map_err(io::Error::other)?;
+    let certificate = params.self_signed(&key).map_err(io::Error::other)?;
+    Ok((certificate.pem(), key.serialize_pem()))
+}
+
 /// What every server is: TLS 1.3, a certificate on P-256, aws-lc-rs, tickets that keep nothing on the server.
 ///
 /// # Errors
 ///
 /// The system has no randomness.
 pub fn server() -> io::Result<Arc<ServerConfig>> {
-    let key = KeyPair::generate().map_err(io::Error::other)?;
-    let params = CertificateParams::new(["localhost".to_owned()]).map_err(io::Error::other)?;
-    let certificate = params.self_signed(&key).map_err(io::Error::other)?;
-    let identity = Identity::pem(certificate.pem(), key.serialize_pem());
-    config::server(identity).versions(Versions::Tls13).build().map_err(io::Error::other)
+    let (certificate, key) = identity()?;
+    config::server(Identity::pem(certificate, key))
+        .versions(Versions::Tls13)
+        .build()
+        .map_err(io::Error::other)
 }
 
 /// A client that believes every server, since whom it believes costs the server nothing.

@@ -20,7 +20,11 @@ pub(crate) fn run(project: &Project, mut args: Parser) -> Result<Outcome> {
     if name == "parts" {
         cmd!(sh, "cargo bench --locked -p wharf-benches -- {args...}").run()?;
     } else {
-        cmd!(sh, "cargo build --locked --profile peer -p wharf-benches --bins").run()?;
+        let has_openssl =
+            cmd!(sh, "pkg-config --exists openssl").quiet().ignore_stderr().run().is_ok();
+        let features = if has_openssl { &["--features", "openssl"][..] } else { &[] };
+        let benches = ["--locked", "--profile", "peer", "-p", "wharf-benches", "--bins"];
+        cmd!(sh, "cargo build {benches...} {features...}").run()?;
         let compare = project.metadata.target_directory.join("peer/compare");
         cmd!(sh, "{compare} {name} {args...}").run()?;
     }
