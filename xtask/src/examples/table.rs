@@ -254,6 +254,42 @@ pub(super) const EXAMPLES: &[Example] = &[
         prints: &[LISTENS],
     },
     Example {
+        program: "http",
+        args: &[ANY_PORT],
+        script: &[
+            Send(ONE, "GET /bytes/3 HTTP/1.1\r\nHost: x\r\n\r\nPUT /echo HT"),
+            Expect(ONE, "HTTP/1.1 200 OK\r\nDate: "),
+            Send(ONE, "TP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nok"),
+            Runs("curl", &["-sS", "--noproxy", "*", "http://{address}/plaintext"], "Hello, World!"),
+            Runs(
+                "curl",
+                &["-sS", "--noproxy", "*", "-d", "back and forth", "http://{address}/echo"],
+                "back and forth",
+            ),
+            Send(ANN, "GET / HTTP/1.1\r\n\r\n"),
+            Expect(ANN, "HTTP/1.1 400 Bad Request\r\n"),
+        ],
+        prints: &[LISTENS, "try: curl http://127.0.0.1:"],
+    },
+    Example {
+        program: "http",
+        args: &[ANY_PORT, "--tls", "{path}"],
+        script: &[Runs(
+            "curl",
+            &[
+                "-sS",
+                "--noproxy",
+                "*",
+                "--http1.1",
+                "--cacert",
+                "{path}",
+                "https://{address}/plaintext",
+            ],
+            "Hello, World!",
+        )],
+        prints: &[LISTENS, "try: curl --cacert "],
+    },
+    Example {
         program: "idle_timeout",
         args: &[ANY_PORT, "1"],
         script: &[Send(ONE, "one"), Expect(ONE, "one"), Expect(ONE, "* bye\n"), Ended(ONE)],
