@@ -2,61 +2,86 @@
 //!
 //! While replies are not taken nothing more is read, and no request is done that has come already.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use wharf::{Flow, Lost, Protocol, Scheduler, TransportRef};
+use wharf_examples::output::Output;
 
-use crate::commands::{self, Reply};
-use crate::resp::{Parser, ProtocolError};
+use crate::commands::{self, After, Reply};
+use crate::resp::Parser;
 use crate::store::Store;
 
+/// What all connections share.
+#[derive(Default)]
+pub(crate) struct Shared {
+    store: RefCell<Store>,
+    /// Where replies are gathered; one connection at a time works with it, so idle ones need none.
+    space: Cell<Vec<u8>>,
+}
+
 pub(crate) struct Connection {
-    store: Rc<RefCell<Store>>,
+    shared: Rc<Shared>,
     parser: Parser,
+    /// What has come and waits: a part of a request, or what there is no room to answer.
+    input: Vec<u8>,
     /// Where time comes from; there while the connection is.
     scheduler: Option<Rc<dyn Scheduler>>,
+    paused: bool,
 }
 
 impl Connection {
-    pub(crate) fn new(store: Rc<RefCell<Store>>) -> Self {
-        Self { store, parser: Parser::default(), scheduler: None }
+    pub(crate) fn new(shared: Rc<Shared>) -> Self {
+        let parser = Parser::default();
+        Self { shared, parser, input: Vec::new(), scheduler: None, paused: false }
     }
 
-    /// Does what was asked for, until the replies are too many or there is no request left.
-    fn work(&mut self, transport: &TransportRef) -> Result<(), ProtocolError> {
-        let Some(scheduler) = &self.scheduler else { return Ok(()) };
+    /// Goes on with what waits.
+    fn go_on(&mut self, transport: &TransportRef) {
+        let mut input = std::mem::take(&mut self.input);
+        let used = self.work(transport, &input);
+        input.drain(..used);
+        if !input.is_empty() {
+            self.input = input;
+        }
+    }
+
+    /// Does what was asked for, until the replies are too many or there is no request left; says how much was used.
+    fn work(&mut self, transport: &TransportRef, input: &[u8]) -> usize {
+        let Some(scheduler) = &self.scheduler else { return input.len() };
         let now = scheduler.now();
-        let mut replies = Vec::new();
-        while let Some(request) = self.parser.next()? {
-            let quits =
-                request.arguments().next().is_some_and(|it| it.eq_ignore_ascii_case(b"quit"));
-            replies.clear();
-            commands::execute(&mut self.store.borrow_mut(), request, now).write(&mut replies);
-            let flow = transport.write(&replies);
-            if quits {
-                transport.close();
-            }
-            match flow {
-                Flow::Open if !quits => {}
-                Flow::Full => {
-                    transport.pause_reading();
-                    return Ok(());
+        let mut store = self.shared.store.borrow_mut();
+        store.expire(now);
+        let mut output = Output::new(transport, self.shared.space.take());
+        let mut rest = input;
+        let mut is_over = false;
+        while !is_over && output.is_open() {
+            match self.parser.next(rest) {
+                Ok(None) => break,
+                Ok(Some(request)) => {
+                    rest = &rest[request.bytes()..];
+                    is_over =
+                        commands::execute(&mut store, request, now, &mut output) == After::Quit;
                 }
-                Flow::Open | Flow::Closed => return Ok(()),
+                Err(error) => {
+                    Reply::Error(error.message().into()).write(&mut output);
+                    is_over = true;
+                }
             }
         }
-        transport.resume_reading();
-        Ok(())
-    }
-
-    fn work_or_refuse(&mut self, transport: &TransportRef) {
-        if let Err(error) = self.work(transport) {
-            let mut reply = Vec::new();
-            Reply::Error(error.message().into()).write(&mut reply);
-            transport.write(&reply);
+        let (flow, space) = output.finish();
+        self.shared.space.set(space);
+        if is_over {
             transport.close();
+            return input.len();
         }
+        match (flow, self.paused) {
+            (Flow::Open, true) => transport.resume_reading(),
+            (Flow::Full, false) => transport.pause_reading(),
+            _ => {}
+        }
+        self.paused = flow == Flow::Full;
+        input.len() - rest.len()
     }
 }
 
@@ -66,14 +91,19 @@ impl Protocol for Connection {
     }
 
     fn data_received(&mut self, transport: &TransportRef, data: &[u8]) {
-        self.parser.push(data);
-        self.work_or_refuse(transport);
+        if self.input.is_empty() {
+            let used = self.work(transport, data);
+            self.input.extend_from_slice(&data[used..]);
+        } else {
+            self.input.extend_from_slice(data);
+            self.go_on(transport);
+        }
     }
 
     fn resume_writing(&mut self, transport: &TransportRef) {
         // A close drains too, and what follows a QUIT is not done.
         if !transport.is_closing() {
-            self.work_or_refuse(transport);
+            self.go_on(transport);
         }
     }
 
@@ -159,6 +189,23 @@ mod tests {
         let (stage, wire) = client();
         assert_eq!(ask(&stage, &wire, "QUIT\r\nPING\r\n"), "+OK\r\n");
         assert_eq!(wire.seen(), Seen::Eof);
+    }
+
+    #[test]
+    fn a_length_reserves_nothing_and_what_has_come_is_given_back() {
+        let stage = Stage::new();
+        let (_, connection, wire) = stage.wire(Connection::new(Rc::default()));
+        let kept = || connection.borrow().input.capacity();
+        assert_eq!(ask(&stage, &wire, "*2\r\n$4\r\nECHO\r\n$1000000\r\n"), "");
+        assert!(kept() < 1024, "{} bytes are kept", kept());
+        let message = "x".repeat(1_000_000);
+        for piece in message.as_bytes().chunks(10_000) {
+            wire.send(piece);
+            stage.run();
+        }
+        wire.set_capacity(2_000_000);
+        assert_eq!(ask(&stage, &wire, "\r\n"), format!("$1000000\r\n{message}\r\n"));
+        assert_eq!(kept(), 0);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Requests as clients of Redis write them: arrays of bulk strings, or words on a line.
 //!
-//! Input may be cut anywhere; what was read of a request is not read again.
+//! Input may be cut anywhere; what was read of a request is not read again, and nothing is copied.
 //! No number that a client sends makes us reserve memory: a length is compared with its limit, and then bytes are
 //! awaited.
 
@@ -14,9 +14,6 @@ pub(crate) const MOST_ARGUMENTS: usize = 1024;
 
 /// How much a request may measure, and so the longest value.
 pub(crate) const LONGEST_REQUEST: usize = 1024 * 1024;
-
-/// A buffer that has grown over this is given back once it is empty.
-const KEPT: usize = 64 * 1024;
 
 /// Why the bytes are no request; the wording is Redis's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,19 +45,26 @@ pub(crate) struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// The arguments, of which the first is the command; never none.
+    /// How many arguments there are; an empty line has none.
+    pub(crate) fn len(self) -> usize {
+        self.arguments.len()
+    }
+
+    /// The arguments, of which the first is the command.
     pub(crate) fn arguments(self) -> impl Iterator<Item = &'a [u8]> {
         self.arguments.iter().map(move |range| &self.input[range.clone()])
     }
+
+    /// How many bytes of the input it took.
+    pub(crate) fn bytes(self) -> usize {
+        self.input.len()
+    }
 }
 
-/// Cuts bytes into requests.
+/// Finds requests where they lie. What has come is kept by the caller, and given from the running request on.
 #[derive(Debug, Default)]
 pub(crate) struct Parser {
-    input: Vec<u8>,
-    /// Where the running request begins.
-    start: usize,
-    /// How far it was read.
+    /// How far the running request was read.
     at: usize,
     /// How many of its arguments have not come; nothing before its first line.
     missing: Option<usize>,
@@ -68,60 +72,37 @@ pub(crate) struct Parser {
 }
 
 impl Parser {
-    /// Takes what has come.
-    pub(crate) fn push(&mut self, data: &[u8]) {
-        self.input.extend_from_slice(data);
-    }
-
-    /// The next request, if all of it is there. `None` asks for more; after an error the rest has no meaning.
-    pub(crate) fn next(&mut self) -> Result<Option<Request<'_>>, ProtocolError> {
+    /// The request that `input` begins with, if all of it is there. `None` asks for the same again, with more behind it;
+    /// after an error the rest has no meaning.
+    pub(crate) fn next<'a>(
+        &'a mut self,
+        input: &'a [u8],
+    ) -> Result<Option<Request<'a>>, ProtocolError> {
         if self.missing == Some(0) {
-            self.begin();
+            // What was read belongs to the past.
+            self.at = 0;
+            self.missing = None;
+            self.arguments.clear();
         }
         loop {
             let complete = match self.missing {
-                None => self.first_line()?,
-                Some(_) => self.argument()?,
+                None => self.first_line(input)?,
+                Some(_) => self.argument(input)?,
             };
             match (complete, self.missing) {
-                (false, _) => {
-                    self.forget();
-                    return Ok(None);
-                }
-                // An empty request is none.
-                (true, Some(0)) if self.arguments.is_empty() => self.begin(),
+                (false, _) => return Ok(None),
                 (true, Some(0)) => break,
                 (true, _) => {}
             }
         }
-        Ok(Some(Request { input: &self.input, arguments: &self.arguments }))
-    }
-
-    /// What was read belongs to the past.
-    fn begin(&mut self) {
-        self.start = self.at;
-        self.missing = None;
-        self.arguments.clear();
-    }
-
-    /// Drops the requests that are over; once for all of a burst, because the rest moves.
-    fn forget(&mut self) {
-        self.input.drain(..self.start);
-        for range in &mut self.arguments {
-            *range = range.start - self.start..range.end - self.start;
-        }
-        self.at -= self.start;
-        self.start = 0;
-        if self.input.is_empty() && self.input.capacity() > KEPT {
-            self.input = Vec::new();
-        }
+        Ok(Some(Request { input: &input[..self.at], arguments: &self.arguments }))
     }
 
     /// Reads how many arguments there are, or all of them from a line of words.
-    fn first_line(&mut self) -> Result<bool, ProtocolError> {
-        let Some(line) = self.line()? else { return Ok(false) };
-        if self.input[line.start..].first() == Some(&b'*') && !line.is_empty() {
-            let count = number(&self.input[line.start + 1..line.end]);
+    fn first_line(&mut self, input: &[u8]) -> Result<bool, ProtocolError> {
+        let Some(line) = self.line(input)? else { return Ok(false) };
+        if let Some(digits) = line.strip_prefix(b"*") {
+            let count = number(digits);
             // Redis takes a negative count for an empty request.
             let count = count.ok_or(ProtocolError::ArgumentCount)?.max(0);
             let count = usize::try_from(count).map_err(|_| ProtocolError::ArgumentCount)?;
@@ -131,8 +112,8 @@ impl Parser {
             self.missing = Some(count);
             return Ok(true);
         }
-        let mut from = line.start;
-        for word in self.input[line].split(u8::is_ascii_whitespace) {
+        let mut from = 0;
+        for word in line.split(u8::is_ascii_whitespace) {
             if !word.is_empty() {
                 self.arguments.push(from..from + word.len());
             }
@@ -146,22 +127,22 @@ impl Parser {
     }
 
     /// Reads one argument, or nothing of it.
-    fn argument(&mut self) -> Result<bool, ProtocolError> {
+    fn argument(&mut self, input: &[u8]) -> Result<bool, ProtocolError> {
         // Refused by its first byte: no line need come for that.
-        if self.input.get(self.at).is_some_and(|&first| first != b'$') {
+        if input.get(self.at).is_some_and(|&first| first != b'$') {
             return Err(ProtocolError::NotABulk);
         }
         let before = self.at;
-        let Some(line) = self.line()? else { return Ok(false) };
-        let len = number(&self.input[line.start + 1..line.end])
+        let Some(line) = self.line(input)? else { return Ok(false) };
+        let len = number(&line[1..])
             .and_then(|len| usize::try_from(len).ok())
             .filter(|&len| len <= LONGEST_REQUEST)
             .ok_or(ProtocolError::BulkLength)?;
         let (from, end) = (self.at, self.at + len);
-        if end - self.start > LONGEST_REQUEST {
+        if end > LONGEST_REQUEST {
             return Err(ProtocolError::LongRequest);
         }
-        match self.input.get(end..end + 2) {
+        match input.get(end..end + 2) {
             None => {
                 self.at = before;
                 return Ok(false);
@@ -176,23 +157,28 @@ impl Parser {
     }
 
     /// Reads a line; gives it without its end.
-    fn line(&mut self) -> Result<Option<Range<usize>>, ProtocolError> {
-        let from = self.at;
-        let rest = &self.input[from..];
+    fn line<'a>(&mut self, input: &'a [u8]) -> Result<Option<&'a [u8]>, ProtocolError> {
+        let rest = &input[self.at..];
         let rest = &rest[..rest.len().min(LONGEST_LINE)];
         let Some(len) = rest.iter().position(|&byte| byte == b'\n') else {
             let too_long = rest.len() == LONGEST_LINE;
             return if too_long { Err(ProtocolError::LongLine) } else { Ok(None) };
         };
-        self.at = from + len + 1;
-        let end = if rest[..len].ends_with(b"\r") { len - 1 } else { len };
-        Ok(Some(from..from + end))
+        self.at += len + 1;
+        Ok(Some(rest[..len].strip_suffix(b"\r").unwrap_or(&rest[..len])))
     }
 }
 
 /// A decimal number, with a sign or without.
 pub(crate) fn number(digits: &[u8]) -> Option<i64> {
-    std::str::from_utf8(digits).ok()?.parse().ok()
+    // Lengths have a digit or two, and are what most of the reading is about.
+    match digits {
+        [one @ b'0'..=b'9'] => Some(i64::from(one - b'0')),
+        [ten @ b'0'..=b'9', one @ b'0'..=b'9'] => {
+            Some(i64::from(ten - b'0') * 10 + i64::from(one - b'0'))
+        }
+        _ => std::str::from_utf8(digits).ok()?.parse().ok(),
+    }
 }
 
 #[cfg(test)]
@@ -203,11 +189,15 @@ mod tests {
     fn parse<'a>(
         pieces: impl IntoIterator<Item = &'a [u8]>,
     ) -> Result<Vec<Vec<Vec<u8>>>, ProtocolError> {
-        let (mut parser, mut requests) = (Parser::default(), Vec::new());
+        let (mut parser, mut input, mut requests) = (Parser::default(), Vec::new(), Vec::new());
         for piece in pieces {
-            parser.push(piece);
-            while let Some(request) = parser.next()? {
-                requests.push(request.arguments().map(<[u8]>::to_vec).collect());
+            input.extend_from_slice(piece);
+            while let Some(request) = parser.next(&input)? {
+                let bytes = request.bytes();
+                if request.len() > 0 {
+                    requests.push(request.arguments().map(<[u8]>::to_vec).collect());
+                }
+                input.drain(..bytes);
             }
         }
         Ok(requests)
@@ -263,18 +253,5 @@ mod tests {
         input.resize(input.len() + half, b'x');
         input.extend_from_slice(format!("\r\n${half}\r\n").as_bytes());
         assert_eq!(parse([&input[..]]), Err(ProtocolError::LongRequest));
-    }
-
-    #[test]
-    fn a_length_reserves_nothing_and_a_great_buffer_is_given_back() {
-        let mut parser = Parser::default();
-        parser.push(b"*1\r\n$1000000\r\n");
-        assert!(parser.next().is_ok_and(|request| request.is_none()));
-        assert!(parser.input.capacity() < 1024);
-        parser.push(&[b'x'; 1_000_000]);
-        parser.push(b"\r\n");
-        assert!(parser.next().is_ok_and(|request| request.is_some()));
-        assert!(parser.next().is_ok_and(|request| request.is_none()));
-        assert_eq!(parser.input.capacity(), 0);
     }
 }

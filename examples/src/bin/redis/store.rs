@@ -6,13 +6,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
 type Key = Rc<[u8]>;
 
 #[derive(Debug)]
 struct Entry {
-    value: Bytes,
+    value: Vec<u8>,
     expires: Option<Instant>,
 }
 
@@ -37,21 +35,31 @@ impl Store {
         self.entries.len()
     }
 
-    pub(crate) fn get(&self, key: &[u8]) -> Option<&Bytes> {
-        self.entries.get(key).map(|entry| &entry.value)
+    pub(crate) fn get(&self, key: &[u8]) -> Option<&[u8]> {
+        self.entries.get(key).map(|entry| &entry.value[..])
     }
 
     /// Sets a value that does not expire.
-    pub(crate) fn set(&mut self, key: &[u8], value: Bytes) {
-        self.remove(key);
-        self.entries.insert(key.into(), Entry { value, expires: None });
+    pub(crate) fn set(&mut self, key: &[u8], value: &[u8]) {
+        if self.entries.get(key).is_some_and(|entry| entry.expires.is_some()) {
+            self.remove(key);
+        }
+        self.replace(key, value);
     }
 
     /// Puts another value in the place of one that is there; when it expires stays the same.
-    pub(crate) fn replace(&mut self, key: &[u8], value: Bytes) {
+    pub(crate) fn replace(&mut self, key: &[u8], value: &[u8]) {
         match self.entries.get_mut(key) {
-            Some(entry) => entry.value = value,
-            None => self.set(key, value),
+            // The space of the old one serves again, unless it is far too large.
+            Some(entry) if entry.value.capacity() / 2 <= value.len().max(64) => {
+                entry.value.clear();
+                entry.value.extend_from_slice(value);
+            }
+            Some(entry) => entry.value = value.to_vec(),
+            None => {
+                let entry = Entry { value: value.to_vec(), expires: None };
+                self.entries.insert(key.into(), entry);
+            }
         }
     }
 
