@@ -5,8 +5,10 @@
 
 pub mod affinity;
 pub mod allocations;
+pub mod apps;
 pub mod child;
 pub mod datagrams;
+pub mod foreign;
 pub mod load;
 pub mod mode;
 pub mod pattern;

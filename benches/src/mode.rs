@@ -35,6 +35,12 @@ pub enum Mode {
     TlsSink,
     /// Writes chunks of 1 KiB as fast as flow control permits, over TLS.
     TlsSource,
+    /// Strings for clients of Redis.
+    Resp,
+    /// One page over HTTP/1.1.
+    Http,
+    /// The same on hyper.
+    HttpHyper,
     /// A service over UDP.
     Datagrams(Service, Way),
 }
@@ -66,7 +72,7 @@ impl Mode {
         matches!(self, Self::TlsEcho | Self::TlsChurn | Self::TlsSink | Self::TlsSource)
     }
 
-    const NAMES: [(Self, &'static str); 20] = [
+    const NAMES: [(Self, &'static str); 23] = [
         (Self::Echo, "echo"),
         (Self::EchoBusy, "echo-busy"),
         (Self::Chatty, "chatty"),
@@ -81,6 +87,9 @@ impl Mode {
         (Self::TlsChurn, "tls-churn"),
         (Self::TlsSink, "tls-sink"),
         (Self::TlsSource, "tls-source"),
+        (Self::Resp, "resp"),
+        (Self::Http, "http"),
+        (Self::HttpHyper, "http-hyper"),
         (Self::Datagrams(Service::Echo, Way::Plain), "udp-echo"),
         (Self::Datagrams(Service::Echo, Way::Batched), "udp-echo-batched"),
         (Self::Datagrams(Service::Echo, Way::Trains), "udp-echo-trains"),

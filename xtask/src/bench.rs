@@ -25,6 +25,11 @@ pub(crate) fn run(project: &Project, mut args: Parser) -> Result<Outcome> {
         let features = if has_openssl { &["--features", "openssl"][..] } else { &[] };
         let benches = ["--locked", "--profile", "peer", "-p", "wharf-benches", "--bins"];
         cmd!(sh, "cargo build {benches...} {features...}").run()?;
+        if name == "apps" {
+            let examples = ["--bin", "redis", "--bin", "http"];
+            cmd!(sh, "cargo build --locked --profile peer -p wharf-examples {examples...}")
+                .run()?;
+        }
         let compare = project.metadata.target_directory.join("peer/compare");
         cmd!(sh, "{compare} {name} {args...}").run()?;
     }

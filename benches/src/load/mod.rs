@@ -2,6 +2,7 @@
 
 mod bulk;
 mod churn;
+mod clients;
 pub mod datagrams;
 mod echo;
 mod idle;
@@ -15,6 +16,7 @@ use hdrhistogram::Histogram;
 
 pub use bulk::{Sink, SlowReader, Source};
 pub use churn::Churn;
+pub use clients::{PIPELINED, RedisBenchmark, Wrk};
 pub use datagrams::Datagrams;
 pub use echo::Echo;
 pub use idle::{Idle, Rest};

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 /// How to call it.
-pub(crate) const USAGE: &str = "usage: compare echo|chatty|churn|idle|bulk|udp|tls|tls-idle|wakeup|timers|subprocess|list \
+pub(crate) const USAGE: &str = "usage: compare echo|chatty|churn|idle|bulk|udp|tls|tls-idle|apps|wakeup|timers|subprocess|list \
 [--rounds N] [--seconds S] [--connections N,..] [--size BYTES,..] [--depth N,..] [--only SYSTEM,..] [--syscalls] [--instructions]";
 
 /// What to compare.
@@ -21,6 +21,8 @@ pub(crate) enum Bench {
     Tls,
     TlsIdle,
     Udp,
+    /// Others' generators against the examples.
+    Apps,
     Wakeup,
     Timers,
     Subprocess,
@@ -55,6 +57,7 @@ impl Arguments {
             Some("tls") => Bench::Tls,
             Some("tls-idle") => Bench::TlsIdle,
             Some("udp") => Bench::Udp,
+            Some("apps") => Bench::Apps,
             Some("wakeup") => Bench::Wakeup,
             Some("timers") => Bench::Timers,
             Some("subprocess") => Bench::Subprocess,

@@ -5,7 +5,8 @@ use std::io;
 use std::net::SocketAddr;
 
 use wharf_benches::load::{
-    Bound, Churn, Datagrams, Echo, Handshakes, Outcome, Probe, Sink, Source, TlsBulk, TlsEcho,
+    Bound, Churn, Datagrams, Echo, Handshakes, Outcome, PIPELINED, Probe, RedisBenchmark, Sink,
+    Source, TlsBulk, TlsEcho, Wrk,
 };
 use wharf_benches::mode::Service;
 use wharf_benches::request::REQUEST;
@@ -32,6 +33,8 @@ pub(crate) enum Work {
     Handshakes(Handshakes),
     TlsBulk(TlsBulk),
     Datagrams(Datagrams),
+    Resp(RedisBenchmark),
+    Http(Wrk),
 }
 
 impl Work {
@@ -51,6 +54,8 @@ impl Work {
             Self::Handshakes(load) => load.run(server, warm_up, bound, probe),
             Self::TlsBulk(load) => load.run(server, warm_up, bound, probe),
             Self::Datagrams(load) => load.run(server, warm_up, bound, probe),
+            Self::Resp(load) => load.run(server, warm_up, bound, probe),
+            Self::Http(load) => load.run(server, warm_up, bound, probe),
         }
     }
 
@@ -58,7 +63,7 @@ impl Work {
     pub(crate) fn unit(&self) -> &'static str {
         match self {
             Self::Echo(_) | Self::TlsEcho(_) => "message",
-            Self::Chatty(_) => "request",
+            Self::Chatty(_) | Self::Resp(_) | Self::Http(_) => "request",
             Self::Churn(_) | Self::Handshakes(_) => "connection",
             Self::Sink | Self::Source | Self::TlsBulk(_) => "MiB",
             Self::Datagrams(_) => "datagram",
@@ -77,7 +82,15 @@ impl Work {
 
     /// Whether latencies were recorded.
     pub(crate) fn is_timed(&self) -> bool {
-        !matches!(self, Self::Sink | Self::Source | Self::TlsBulk(_) | Self::Datagrams(_))
+        !matches!(
+            self,
+            Self::Sink
+                | Self::Source
+                | Self::TlsBulk(_)
+                | Self::Datagrams(_)
+                | Self::Resp(_)
+                | Self::Http(_)
+        )
     }
 
     /// Two fixed amounts of work for counting, the smaller the beginning of the greater.
@@ -87,6 +100,8 @@ impl Work {
                 [200, 1200]
             }
             Self::Echo(_) | Self::Chatty(_) | Self::TlsEcho(_) => [2000, 12_000],
+            // wrk has no amounts; its cells are not counted.
+            Self::Resp(_) | Self::Http(_) => [2000, 12_000],
             Self::Churn(_) => [500, 2500],
             Self::Handshakes(_) => [50, 250],
             Self::Sink | Self::Source | Self::TlsBulk(_) => [64, 256],
@@ -116,6 +131,11 @@ impl fmt::Display for Work {
                 return write!(f, "TLS bulk out of a source, 1 KiB a write");
             }
             Self::Datagrams(load) => return describe(load, f),
+            Self::Resp(RedisBenchmark { depth }) => return write!(f, "redis-benchmark -P {depth}"),
+            Self::Http(Wrk { connections, pipelined }) => {
+                let depth = if *pipelined { PIPELINED } else { 1 };
+                return write!(f, "wrk, {connections} connections, depth {depth}");
+            }
         };
         write!(f, "{name}, {} x {} B, depth {}", load.connections, load.size, load.depth)
     }
@@ -172,6 +192,7 @@ pub(crate) fn of(arguments: &Arguments) -> Vec<Cell> {
         Bench::Udp => datagrams(arguments),
         Bench::Bulk => vec![with(Work::Sink, systems::SINK), with(Work::Source, systems::SOURCE)],
         Bench::Tls => tls(counted).map(|(work, systems)| with(work, systems)).collect(),
+        Bench::Apps => apps(arguments),
         Bench::Idle
         | Bench::TlsIdle
         | Bench::Wakeup
@@ -197,6 +218,25 @@ fn tls(counted: bool) -> impl Iterator<Item = (Work, &'static [System])> {
         (Work::TlsBulk(TlsBulk::Source), systems::TLS_SOURCE),
     ]
     .into_iter()
+}
+
+/// The generators that are there, plain and pipelined.
+fn apps(arguments: &Arguments) -> Vec<Cell> {
+    let mut cells = Vec::new();
+    for depth in or_all(&arguments.depths, &[1, PIPELINED]) {
+        let systems = systems::present(systems::RESP, arguments);
+        cells.push(Cell { work: Work::Resp(RedisBenchmark { depth }), systems });
+    }
+    for depth in or_all(&arguments.depths, &[1, PIPELINED]) {
+        let load = Wrk { connections: 64, pipelined: depth > 1 };
+        let systems = systems::present(systems::HTTP, arguments);
+        cells.push(Cell { work: Work::Http(load), systems });
+    }
+    cells.retain(|cell| match cell.work {
+        Work::Resp(_) => systems::is_installed("redis-benchmark"),
+        _ => systems::is_installed("wrk"),
+    });
+    cells
 }
 
 /// The settings (connections, size, depth), or every combination of those given on the command line.

@@ -53,6 +53,7 @@ fn run(arguments: Arguments) -> io::Result<()> {
         io::Error::new(error.kind(), format!("two CPUs are needed, one for each side: {error}"))
     })?;
     println!("{}", machine::header());
+    let counted = arguments.syscalls || arguments.instructions;
     match arguments.bench {
         Bench::Idle => rest::idle(&arguments),
         Bench::TlsIdle => rest::tls_idle(&arguments),
@@ -60,6 +61,9 @@ fn run(arguments: Arguments) -> io::Result<()> {
         Bench::Timers => within::timers(&arguments),
         _ => {
             for cell in cells::of(&arguments) {
+                if arguments.bench == Bench::Apps && counted {
+                    return Err(io::Error::other("others' generators are measured in time only"));
+                }
                 if arguments.syscalls || arguments.instructions {
                     counts::run(&cell, &arguments)?;
                 } else {

@@ -1,6 +1,7 @@
 //! The rows of the tables: which binary, in which mode, under which name; the first is the limit.
 
 use wharf_benches::child;
+use wharf_benches::foreign::{self, Foreign};
 use wharf_benches::mode::{Mode, Service, Way};
 
 use crate::arguments::Arguments;
@@ -65,6 +66,25 @@ pub(crate) const SOURCE: &[System] = &[
     wharf(Mode::Source),
 ];
 
+const fn foreign(name: &'static str, binary: &'static str, mode: Mode) -> System {
+    System { name, binary, mode }
+}
+
+pub(crate) const RESP: &[System] = &[
+    epoll("epoll", Mode::Resp),
+    tokio("tokio", Mode::Resp),
+    foreign("redis-server", "redis-server", Mode::Resp),
+    foreign("wharf, examples/redis", "redis", Mode::Resp),
+];
+
+pub(crate) const HTTP: &[System] = &[
+    epoll("epoll", Mode::Http),
+    tokio("tokio", Mode::Http),
+    tokio("hyper on tokio", Mode::HttpHyper),
+    foreign("nginx", "nginx", Mode::Http),
+    foreign("wharf, examples/http", "http", Mode::Http),
+];
+
 /// The first one stands for what servers have today, the second for what rustls permits.
 const fn over_tls(mode: Mode) -> [System; 4] {
     [
@@ -102,5 +122,23 @@ pub(crate) fn datagrams(service: Service, trains: bool) -> Vec<System> {
 pub(crate) fn present(systems: &[System], arguments: &Arguments) -> Vec<System> {
     let wanted = |(at, system): &(usize, &System)| *at == 0 || arguments.wants(system.name);
     let chosen = systems.iter().enumerate().filter(wanted).map(|(_, system)| *system);
-    chosen.filter(|system| child::exists(system.binary)).collect()
+    chosen.filter(|system| is_there(system.binary)).collect()
+}
+
+/// Whether a server was built or is installed; says so when it should be and is not.
+fn is_there(binary: &str) -> bool {
+    let there = child::exists(binary);
+    if !there && matches!(Foreign::named(binary), Some(Foreign::Redis | Foreign::Nginx)) {
+        println!("{binary} is not installed: it is left out");
+    }
+    there
+}
+
+/// Whether a generator is installed; says so when not.
+pub(crate) fn is_installed(tool: &str) -> bool {
+    let there = foreign::installed(tool).is_ok();
+    if !there {
+        println!("{tool} is not installed: what it measures is skipped");
+    }
+    there
 }

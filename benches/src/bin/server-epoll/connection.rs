@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::kernel::{self, READ, WRITE};
 use crate::secure::Secure;
+use wharf_benches::apps::Application;
 use wharf_benches::mode::Mode;
 use wharf_benches::pattern::{CHUNK, CHUNK_BYTES};
 use wharf_benches::request::Requests;
@@ -25,6 +26,8 @@ pub(crate) struct Connection {
     socket: OwnedFd,
     unsent: Vec<u8>,
     requests: Requests,
+    /// Of an application: the part of a request that has come.
+    part: Vec<u8>,
     /// Of a source: how much of the current chunk is sent.
     offset: usize,
     secure: Option<Box<Secure>>,
@@ -37,21 +40,28 @@ impl Connection {
     ) -> io::Result<Self> {
         let secure = tls.map(Secure::new).transpose()?.map(Box::new);
         let requests = Requests::default();
-        Ok(Self { socket, unsent: Vec::new(), requests, offset: 0, secure })
+        let (unsent, part) = (Vec::new(), Vec::new());
+        Ok(Self { socket, unsent, requests, part, offset: 0, secure })
     }
 
     pub(crate) fn socket(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 
-    pub(crate) fn attend(&mut self, mode: Mode, ready: u32, buffer: &mut [u8]) -> After {
+    pub(crate) fn attend(
+        &mut self,
+        mode: Mode,
+        ready: u32,
+        buffer: &mut [u8],
+        application: Option<&mut Application>,
+    ) -> After {
         let outcome = match (&mut self.secure, mode) {
             (Some(secure), _) => secure.attend(self.socket.as_fd(), mode, ready, buffer),
             (_, Mode::Source | Mode::SourceBuffered) if ready & WRITE != 0 && ready & READ == 0 => {
                 self.pour(mode)
             }
             _ if ready & WRITE != 0 && !self.unsent.is_empty() => self.flush(),
-            _ => self.receive(mode, buffer),
+            _ => self.receive(mode, buffer, application),
         };
         match outcome {
             Ok(after) => after,
@@ -60,12 +70,20 @@ impl Connection {
         }
     }
 
-    fn receive(&mut self, mode: Mode, buffer: &mut [u8]) -> io::Result<After> {
+    fn receive(
+        &mut self,
+        mode: Mode,
+        buffer: &mut [u8],
+        application: Option<&mut Application>,
+    ) -> io::Result<After> {
         let count = kernel::receive(self.socket.as_fd(), buffer)?;
         if count == 0 {
             return Ok(After::Close);
         }
         let data = &buffer[..count];
+        if let Some(application) = application {
+            self.serve(application, data)?;
+        }
         match mode {
             Mode::Echo | Mode::Churn | Mode::Idle | Mode::IdleLean => self.answer(data)?,
             Mode::Chatty => self.answer_in_pieces(data)?,
@@ -109,6 +127,28 @@ impl Connection {
             answer.clear();
             self.requests.feed(data, |piece| answer.extend_from_slice(piece));
             if answer.is_empty() { Ok(()) } else { self.answer(answer) }
+        })
+    }
+
+    /// Answers what has come, in one send.
+    fn serve(&mut self, application: &mut Application, data: &[u8]) -> io::Result<()> {
+        thread_local!(static ANSWERS: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) });
+        ANSWERS.with_borrow_mut(|answers| {
+            answers.clear();
+            let used = if self.part.is_empty() {
+                let used = application.serve(data, answers);
+                self.part.extend_from_slice(&data[used.unwrap_or(0)..]);
+                used
+            } else {
+                self.part.extend_from_slice(data);
+                let used = application.serve(&self.part, answers);
+                self.part.drain(..used.unwrap_or(0));
+                used
+            };
+            if !answers.is_empty() {
+                self.answer(answers)?;
+            }
+            used.map(drop).ok_or_else(|| ErrorKind::InvalidData.into())
         })
     }
 

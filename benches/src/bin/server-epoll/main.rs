@@ -1,4 +1,4 @@
-//! The limit: echo, chatty, churn, idle, sink and source by hand on epoll, level-triggered, recv and send.
+//! The limit: echo, chatty, churn, idle, sink, source, RESP and HTTP by hand on epoll, level-triggered, recv and send.
 
 mod connection;
 mod kernel;
@@ -12,6 +12,7 @@ use std::sync::Arc;
 use connection::{After, Connection};
 use kernel::{Epoll, Events, READ, WRITE};
 use wharf_benches::allocations::Counting;
+use wharf_benches::apps::Application;
 use wharf_benches::mode::Mode;
 use wharf_benches::secure as settings;
 use wharf_benches::serve::{self, Order};
@@ -38,6 +39,7 @@ struct Server {
     listener: OwnedFd,
     connections: Vec<Option<Connection>>,
     buffer: Vec<u8>,
+    application: Option<Application>,
     tls: Option<Arc<rustls::ServerConfig>>,
 }
 
@@ -48,13 +50,18 @@ impl Server {
         epoll.add(io::stdin().as_fd(), READ)?;
         let tls = if mode.is_secure() { Some(settings::server()?) } else { None };
         let buffer = vec![0; READ_BUFFER];
-        Ok(Self { mode, epoll, listener, connections: Vec::new(), buffer, tls })
+        let application = Application::of(mode);
+        Ok(Self { mode, epoll, listener, connections: Vec::new(), buffer, application, tls })
     }
 
     fn serve(&mut self) -> io::Result<()> {
         let mut events = Events::new();
         loop {
-            for at in 0..self.epoll.wait(&mut events)? {
+            let count = self.epoll.wait(&mut events)?;
+            if let Some(application) = &mut self.application {
+                application.turn();
+            }
+            for at in 0..count {
                 let (fd, ready) = events.get(at);
                 if fd == self.listener.as_raw_fd() {
                     self.accept()?;
@@ -87,7 +94,8 @@ impl Server {
     fn attend(&mut self, fd: RawFd, ready: u32) -> io::Result<()> {
         let Some(slot) = self.connections.get_mut(fd as usize) else { return Ok(()) };
         let Some(connection) = slot else { return Ok(()) };
-        match connection.attend(self.mode, ready, &mut self.buffer) {
+        let application = self.application.as_mut();
+        match connection.attend(self.mode, ready, &mut self.buffer, application) {
             After::Same => {}
             After::Interest(interest) => self.epoll.modify(connection.socket(), interest)?,
             // Closing the only descriptor takes it out of the epoll set.

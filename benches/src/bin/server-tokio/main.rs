@@ -1,5 +1,6 @@
 //! The peer: the same servers on tokio's current-thread runtime, as its user would write them with care.
 
+mod apps;
 mod datagrams;
 mod secure;
 mod serve;
@@ -42,6 +43,11 @@ fn main() -> io::Result<()> {
             Mode::Sink => accept(listener, serve::sink).await,
             Mode::Source => accept(listener, serve::source).await,
             Mode::SourceBuffered => accept(listener, serve::source_buffered).await,
+            Mode::Resp | Mode::Http => {
+                apps::prepare(order.mode);
+                accept(listener, apps::serve).await
+            }
+            Mode::HttpHyper => accept(listener, apps::serve_with_hyper).await,
             mode if mode.is_secure() => secure::accept(listener, mode).await,
             mode => Err(io::Error::new(io::ErrorKind::Unsupported, format!("no {mode} on tokio"))),
         }
