@@ -77,21 +77,22 @@ impl WriteQueue {
     #[inline]
     pub fn push(&mut self, data: &[u8]) {
         self.len += data.len();
-        // A first write is gathered whatever its size; it is contiguous already.
-        if self.rest.is_empty() && (self.head.is_empty() || self.head.len() + data.len() <= PIECE) {
+        if self.rest.is_empty() && self.head.len() + data.len() <= PIECE {
             self.head.extend_from_slice(data);
         } else {
-            self.push_behind(data);
+            self.push_beyond(data);
         }
     }
 
-    fn push_behind(&mut self, data: &[u8]) {
-        if data.is_empty() {
-            return;
-        }
+    /// Appends what does not fit into the first piece.
+    #[inline(never)]
+    fn push_beyond(&mut self, data: &[u8]) {
         match self.rest.back_mut() {
+            _ if data.is_empty() => {}
+            // A first write is gathered whatever its size; it is contiguous already.
+            None if self.head.is_empty() => self.head.extend_from_slice(data),
             Some(Piece::Gathered(bytes)) if bytes.len() + data.len() <= PIECE => {
-                bytes.extend_from_slice(data)
+                bytes.extend_from_slice(data);
             }
             _ => self.rest.push_back(Piece::Gathered(data.to_vec())),
         }
@@ -175,11 +176,14 @@ impl WriteQueue {
     }
 
     /// Drops everything that is queued.
+    #[inline]
     pub fn clear(&mut self) {
         self.head.clear();
         self.sent = 0;
-        self.rest.clear();
         self.len = 0;
+        if !self.rest.is_empty() {
+            self.rest.clear();
+        }
     }
 
     /// Gives back memory beyond what the next borrower is likely to need.
