@@ -112,7 +112,7 @@ struct StageState {
     enlisted: RefCell<Vec<Rc<dyn Settle>>>,
     actors: RefCell<Vec<Rc<dyn Actor>>>,
     post: Rc<RefCell<Post>>,
-    read_buffer: Cell<Box<[u8]>>,
+    read_buffer: RefCell<Box<[u8]>>,
     faults: RefCell<Vec<FaultReport>>,
     contain: Cell<bool>,
     panicked: RefCell<Option<Box<dyn Any + Send>>>,
@@ -169,7 +169,7 @@ impl Stage {
                 enlisted: RefCell::default(),
                 actors: RefCell::default(),
                 post: Rc::default(),
-                read_buffer: Cell::new(vec![0; CAPACITY].into()),
+                read_buffer: RefCell::new(vec![0; CAPACITY].into()),
                 faults: RefCell::default(),
                 contain: Cell::new(false),
                 panicked: RefCell::default(),
@@ -503,12 +503,8 @@ impl Timer for StageTimer {
 }
 
 impl Host for StageRef {
-    fn take_read_buffer(&self) -> Box<[u8]> {
-        self.0.read_buffer.take()
-    }
-
-    fn put_read_buffer(&self, buffer: Box<[u8]>) {
-        self.0.read_buffer.set(buffer);
+    fn with_read_buffer<R>(&self, read: impl FnOnce(&mut [u8]) -> R) -> R {
+        read(&mut self.0.read_buffer.borrow_mut())
     }
 
     fn take_queue(&self) -> Box<WriteQueue> {

@@ -176,7 +176,7 @@ impl EventLoopBuilder {
             ready: RefCell::default(),
             timers: RefCell::new(Timers::new(origin)),
             enlisted: RefCell::default(),
-            read_buffer: Cell::new(vec![0; READ_BUFFER].into()),
+            read_buffer: RefCell::new(vec![0; READ_BUFFER].into()),
             queue: Cell::default(),
             queues: RefCell::default(),
             inbox: Cell::default(),

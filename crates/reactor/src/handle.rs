@@ -55,7 +55,7 @@ pub(crate) struct LoopState {
     pub(crate) ready: RefCell<ReadyQueue>,
     pub(crate) timers: RefCell<Timers<Job>>,
     pub(crate) enlisted: RefCell<Vec<Rc<dyn Settle>>>,
-    pub(crate) read_buffer: Cell<Box<[u8]>>,
+    pub(crate) read_buffer: RefCell<Box<[u8]>>,
     /// The queue that was given back last: what most turns need.
     pub(crate) queue: Cell<Option<Box<WriteQueue>>>,
     /// A few more. The boxes are lent as they are: a connection has one word for its queue.
@@ -385,13 +385,8 @@ impl Host for LoopHandle {
     }
 
     #[inline]
-    fn take_read_buffer(&self) -> Box<[u8]> {
-        self.0.read_buffer.take()
-    }
-
-    #[inline]
-    fn put_read_buffer(&self, buffer: Box<[u8]>) {
-        self.0.read_buffer.set(buffer);
+    fn with_read_buffer<R>(&self, read: impl FnOnce(&mut [u8]) -> R) -> R {
+        read(&mut self.0.read_buffer.borrow_mut())
     }
 
     #[inline]

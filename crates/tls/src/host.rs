@@ -103,12 +103,12 @@ impl Host for LayerHost {
         result.expect("a scheduler runs what it surrounds")
     }
 
-    fn take_read_buffer(&self) -> Box<[u8]> {
-        self.pool.take_buffer()
-    }
-
-    fn put_read_buffer(&self, buffer: Box<[u8]>) {
+    fn with_read_buffer<R>(&self, read: impl FnOnce(&mut [u8]) -> R) -> R {
+        // Another layer may stand on this one, and reads within its callback.
+        let mut buffer = self.pool.take_buffer();
+        let outcome = read(&mut buffer);
         self.pool.put_buffer(buffer);
+        outcome
     }
 
     fn take_queue(&self) -> Box<WriteQueue> {

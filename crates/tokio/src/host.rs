@@ -266,13 +266,15 @@ impl Timer for TaskTimer {
 }
 
 impl Host for TaskHost {
-    fn take_read_buffer(&self) -> Box<[u8]> {
-        let buffer = self.0.buffers.0.read.take();
-        if buffer.is_empty() { vec![0; READ].into() } else { buffer }
-    }
-
-    fn put_read_buffer(&self, buffer: Box<[u8]>) {
+    fn with_read_buffer<R>(&self, read: impl FnOnce(&mut [u8]) -> R) -> R {
+        // Out of its cell meanwhile: a callback may poll a future that drives another connection.
+        let mut buffer = self.0.buffers.0.read.take();
+        if buffer.is_empty() {
+            buffer = vec![0; READ].into();
+        }
+        let outcome = read(&mut buffer);
         self.0.buffers.0.read.set(buffer);
+        outcome
     }
 
     fn take_queue(&self) -> Box<WriteQueue> {

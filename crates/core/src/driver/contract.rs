@@ -127,11 +127,8 @@ pub trait Outflow<I> {
 
 /// What a stream driver needs of the loop it lives on.
 pub trait Host: Scheduler + Clone {
-    /// Takes the loop's read buffer for the time of one read and its callback.
-    fn take_read_buffer(&self) -> Box<[u8]>;
-
-    /// Gives it back.
-    fn put_read_buffer(&self, buffer: Box<[u8]>);
+    /// Lends the loop's read buffer to `read`, for the time of one read and its callback.
+    fn with_read_buffer<R>(&self, read: impl FnOnce(&mut [u8]) -> R) -> R;
 
     /// Borrows a write queue; it is empty.
     fn take_queue(&self) -> Box<WriteQueue>;

@@ -57,19 +57,18 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         mut inner: RefMut<'_, Inner<I>>,
         protocol: &StreamProtocol,
     ) -> (usize, bool) {
-        let mut buffer = self.host.take_read_buffer();
-        let outcome = inner.io.read(&mut buffer);
-        let count = self.note_read(&mut inner, outcome, &buffer);
-        drop(inner);
-        if count > 0 {
-            // What a fault changes, the state knows.
-            let _ = self.call(protocol, "data_received", |transport| {
-                protocol.data_received(transport, &buffer[..count]);
-            });
-        }
-        let filled = count == buffer.len();
-        self.host.put_read_buffer(buffer);
-        (count, filled)
+        self.host.with_read_buffer(|buffer| {
+            let outcome = inner.io.read(buffer);
+            let count = self.note_read(&mut inner, outcome, buffer);
+            drop(inner);
+            if count > 0 {
+                // What a fault changes, the state knows.
+                let _ = self.call(protocol, "data_received", |transport| {
+                    protocol.data_received(transport, &buffer[..count]);
+                });
+            }
+            (count, count == buffer.len())
+        })
     }
 
     fn receive_buffered(self: &Rc<Self>, protocol: &StreamProtocol) -> (usize, bool) {
