@@ -150,6 +150,11 @@ impl FlowGate {
         Self(FULL | TOLD)
     }
 
+    /// What it knows, as a number; zero is a new one.
+    pub(crate) const fn bits(self) -> u8 {
+        self.0
+    }
+
     /// The buffer now holds `queued` bytes: above the high mark it is full, at or below the low mark it is not, and in
     /// between it stays what it was.
     #[inline]

@@ -31,6 +31,8 @@
 //! One arrow depends on more than its phase: `shut down` leads from Finishing to Closing when the peer's end was kept
 //! open before, because then both halves are shut and nothing can happen any more.
 
+use std::fmt;
+
 use crate::flow::{Flow, FlowGate, Limits};
 use crate::lost::Lost;
 use crate::protocol::KeepOpen;
@@ -130,39 +132,85 @@ pub struct StreamState {
     queued: usize,
     /// What a layer has handed to the transport below, and the system has not taken.
     below: usize,
-    /// Why the stream ends, if `now.end` does not say it.
+    /// Why the stream ends, if its name does not say it all.
     cause: Option<Box<Lost>>,
+    cause_name: End,
     now: Now,
 }
 
-/// Everything about a stream that is no number and no cause, together so that it is compared in one go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Everything about a stream that is no number and no cause, in one word: most questions are asked of a stream that is
+/// [`CALM`](Self::CALM), and one comparison answers them.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
 struct Now {
     phase: Phase,
     inbound: Inbound,
     gate: FlowGate,
-    made: bool,
-    paused: bool,
-    blocked: bool,
-    outflow: bool,
-    end: End,
+    marks: Marks,
 }
 
 impl Now {
     /// A stream that nobody was told of.
-    const UNMADE: Self = Self {
-        phase: Phase::Open,
-        inbound: Inbound::Open,
-        gate: FlowGate::new(),
-        made: false,
-        paused: false,
-        blocked: false,
-        outflow: false,
-        end: End::Closed,
-    };
+    const UNMADE: Self =
+        Self { phase: Phase::Open, inbound: Inbound::Open, gate: FlowGate::new(), marks: Marks(0) };
 
-    /// An open stream after most callbacks: it reads, and there is nothing to send and nothing to tell.
-    const AT_REST: Self = Self { made: true, ..Self::UNMADE };
+    /// An open stream before and after most callbacks: it reads and is polled for that, there is nothing to tell, and
+    /// nothing keeps what is queued from going out.
+    const CALM: Self = Self { marks: Marks(Marks::MADE | Marks::POLLED_TO_READ), ..Self::UNMADE };
+
+    const fn word(self) -> u32 {
+        u32::from_ne_bytes([self.phase as u8, self.inbound as u8, self.gate.bits(), self.marks.0])
+    }
+}
+
+/// What is so about a stream, or is not.
+#[derive(Clone, Copy)]
+struct Marks(u8);
+
+impl Marks {
+    /// `connection_made` was told.
+    const MADE: u8 = 1;
+    /// The protocol wants nothing to be read.
+    const PAUSED: u8 = 2;
+    /// The system would not take more.
+    const BLOCKED: u8 = 4;
+    /// Something other than queued bytes is being sent.
+    const OUTFLOW: u8 = 8;
+    /// Bytes that were read before wait for the protocol.
+    const LEFTOVER: u8 = 16;
+    /// The descriptor is polled for reading.
+    const POLLED_TO_READ: u8 = 32;
+    /// The descriptor is polled for writing.
+    const POLLED_TO_WRITE: u8 = 64;
+    /// What is moved is logged.
+    const LOGGED: u8 = 128;
+
+    #[inline]
+    const fn has(self, mark: u8) -> bool {
+        self.0 & mark != 0
+    }
+
+    #[inline]
+    fn set(&mut self, mark: u8, on: bool) {
+        self.0 = if on { self.0 | mark } else { self.0 & !mark };
+    }
+}
+
+impl fmt::Debug for Marks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = [
+            (Self::MADE, "made"),
+            (Self::PAUSED, "paused"),
+            (Self::BLOCKED, "blocked"),
+            (Self::OUTFLOW, "outflow"),
+            (Self::LEFTOVER, "leftover"),
+            (Self::POLLED_TO_READ, "polled to read"),
+            (Self::POLLED_TO_WRITE, "polled to write"),
+            (Self::LOGGED, "logged"),
+        ];
+        let set = names.iter().filter(|(mark, _)| self.has(*mark)).map(|(_, name)| name);
+        f.debug_set().entries(set).finish()
+    }
 }
 
 impl Default for StreamState {
@@ -175,7 +223,7 @@ impl StreamState {
     /// A stream that is open in both directions and whose protocol knows nothing yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { queued: 0, below: 0, cause: None, now: Now::UNMADE }
+        Self { queued: 0, below: 0, cause: None, cause_name: End::Closed, now: Now::UNMADE }
     }
 
     // ---- what the driver asks ----
@@ -194,40 +242,74 @@ impl StreamState {
         self.queued
     }
 
-    /// Whether nothing is to be sent, told or changed: the stream reads, and that is all. Much cheaper than asking each
-    /// of the other questions, which would all be answered with no.
+    /// Whether the stream reads, is polled for that, and has nothing to tell, so that the only question left is whether
+    /// something is queued. Much cheaper than asking each of the others.
+    #[inline]
+    #[must_use]
+    pub fn is_calm(&self) -> bool {
+        self.now.word() == Now::CALM.word()
+    }
+
+    /// Whether nothing is to be sent, told or changed: the stream reads, and that is all.
     #[inline]
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
-        self.queued == 0 && self.now == Now::AT_REST
+        self.queued == 0 && self.is_calm()
     }
 
     /// What to poll for: reading while bytes may be delivered, writing only while the system would not take more.
     #[inline]
     #[must_use]
     pub fn interest(&self) -> Interest {
-        Interest { read: self.may_read(), write: self.now.blocked && self.has_unsent() }
+        let blocked = self.now.marks.has(Marks::BLOCKED);
+        Interest { read: self.may_read(), write: blocked && self.has_unsent() }
+    }
+
+    /// What to poll for from now on, if that is not what is [`polled`](Self::polled) for.
+    #[inline]
+    #[must_use]
+    pub fn new_interest(&self) -> Option<Interest> {
+        let marks = self.now.marks;
+        let polled = Interest {
+            read: marks.has(Marks::POLLED_TO_READ),
+            write: marks.has(Marks::POLLED_TO_WRITE),
+        };
+        Some(self.interest()).filter(|wanted| *wanted != polled)
     }
 
     /// Whether bytes may be read now: the protocol knows its transport, has not paused, and the peer has not ended.
     #[inline]
     #[must_use]
     pub fn may_read(&self) -> bool {
-        self.now.made && !self.now.paused && self.now.inbound == Inbound::Open && self.phase_reads()
+        self.may_deliver() && self.now.inbound == Inbound::Open
+    }
+
+    /// The same, and nothing that was read before is waiting.
+    #[inline]
+    #[must_use]
+    pub fn may_receive(&self) -> bool {
+        self.is_calm() || (self.may_read() && !self.has_leftover())
+    }
+
+    /// Whether bytes that were read before wait for the protocol.
+    #[inline]
+    #[must_use]
+    pub fn has_leftover(&self) -> bool {
+        self.now.marks.has(Marks::LEFTOVER)
     }
 
     /// Whether bytes that were read before may be handed to the protocol now.
     #[inline]
     #[must_use]
     pub fn may_deliver(&self) -> bool {
-        self.now.made && !self.now.paused && self.phase_reads()
+        self.is_made() && !self.is_paused() && self.phase_reads()
     }
 
     /// Whether there is something to send and reason to believe that the system takes it.
     #[inline]
     #[must_use]
     pub fn may_flush(&self) -> bool {
-        !self.now.blocked && self.has_unsent()
+        self.has_unsent() && !self.now.marks.has(Marks::BLOCKED)
     }
 
     /// Whether our direction is to be shut down now: asked for, and everything before it has gone out.
@@ -255,7 +337,7 @@ impl StreamState {
     #[inline]
     #[must_use]
     pub fn untold(&self) -> Option<Notice> {
-        if !self.now.made {
+        if !self.is_made() {
             return Some(Notice::Made);
         }
         match self.now.phase {
@@ -264,7 +346,7 @@ impl StreamState {
                     Some(Notice::PauseWriting)
                 } else if self.now.gate.wants_resume() {
                     Some(Notice::ResumeWriting)
-                } else if self.now.inbound == Inbound::EndUntold && !self.now.paused {
+                } else if self.now.inbound == Inbound::EndUntold && !self.is_paused() {
                     Some(Notice::Eof)
                 } else {
                     None
@@ -328,6 +410,10 @@ impl StreamState {
     /// Whether a write may be taken now. One that finds more than `limits.max_mark()` queued ends the stream.
     #[inline]
     pub fn admits_write(&mut self, limits: &Limits) -> bool {
+        // What is not full is below its ceiling too.
+        if self.is_calm() {
+            return true;
+        }
         if self.now.phase != Phase::Open {
             return false;
         }
@@ -338,11 +424,13 @@ impl StreamState {
         true
     }
 
-    /// `count` bytes were queued.
+    /// `count` bytes were queued. Says whether the buffer is full now.
     #[inline]
-    pub fn wrote(&mut self, count: usize, limits: &Limits) {
+    pub fn wrote(&mut self, count: usize, limits: &Limits) -> bool {
         self.queued += count;
-        self.now.gate.update(self.queued + self.below, limits);
+        // More bytes end no fullness.
+        self.now.gate.set(self.queued + self.below > limits.high_mark(), false);
+        self.now.gate.is_full()
     }
 
     /// The limits are others now.
@@ -371,7 +459,7 @@ impl StreamState {
         let replaced = self.set_cause(cause);
         self.queued = 0;
         self.below = 0;
-        self.now.outflow = false;
+        self.now.marks.set(Marks::OUTFLOW, false);
         self.now.gate.drained();
         replaced
     }
@@ -379,26 +467,26 @@ impl StreamState {
     /// Ends without a word; for a stream whose protocol knows nothing of it.
     pub fn abandon(&mut self) {
         self.now.phase = Phase::Lost;
-        self.now.made = true;
+        self.now.marks.set(Marks::MADE, true);
     }
 
     /// `pause_reading()`. Idempotent, and nothing happens once closing.
     pub fn pause_reading(&mut self) {
         if self.phase_reads() {
-            self.now.paused = true;
+            self.now.marks.set(Marks::PAUSED, true);
         }
     }
 
     /// `resume_reading()`. Idempotent, and nothing happens once closing.
     pub fn resume_reading(&mut self) {
         if self.phase_reads() {
-            self.now.paused = false;
+            self.now.marks.set(Marks::PAUSED, false);
         }
     }
 
     /// The protocol knows its transport already, and was told to pause writing or was not: a layer has come in between.
     pub fn taken_over(&mut self, paused: bool) {
-        self.now.made = true;
+        self.now.marks.set(Marks::MADE, true);
         if paused {
             self.now.gate = FlowGate::paused();
         }
@@ -418,6 +506,14 @@ impl StreamState {
         self.queued -= count;
         self.now.gate.update(self.queued + self.below, limits);
         self.note_drained();
+    }
+
+    /// The system took everything that was queued, and there is no layer below that would hold it.
+    #[inline]
+    pub fn sent_all(&mut self) {
+        debug_assert!(self.below == 0, "a layer knows what is below it");
+        self.queued = 0;
+        self.now.gate.drained();
     }
 
     /// For layers: the transport below took `count` queued bytes, and now holds `below` that the system has not taken.
@@ -446,18 +542,29 @@ impl StreamState {
     /// The system would not take more for now.
     #[inline]
     pub fn blocked(&mut self) {
-        self.now.blocked = true;
+        self.now.marks.set(Marks::BLOCKED, true);
     }
 
     /// The system may take more again.
     #[inline]
     pub fn writable(&mut self) {
-        self.now.blocked = false;
+        self.now.marks.set(Marks::BLOCKED, false);
     }
 
     /// Something other than queued bytes is being sent (a file), or no longer is.
     pub fn set_outflow(&mut self, active: bool) {
-        self.now.outflow = active;
+        self.now.marks.set(Marks::OUTFLOW, active);
+    }
+
+    /// Bytes that were read before are to be handed to the protocol, or none are any more.
+    pub fn set_leftover(&mut self, waiting: bool) {
+        self.now.marks.set(Marks::LEFTOVER, waiting);
+    }
+
+    /// The descriptor is polled for exactly this now.
+    pub fn polled(&mut self, interest: Interest) {
+        self.now.marks.set(Marks::POLLED_TO_READ, interest.read);
+        self.now.marks.set(Marks::POLLED_TO_WRITE, interest.write);
     }
 
     /// Our direction was shut down.
@@ -484,7 +591,7 @@ impl StreamState {
     #[inline]
     pub fn told(&mut self, notice: Notice) {
         match notice {
-            Notice::Made => self.now.made = true,
+            Notice::Made => self.now.marks.set(Marks::MADE, true),
             Notice::PauseWriting => self.now.gate.tell_pause(),
             Notice::ResumeWriting => self.now.gate.tell_resume(),
             Notice::Eof => self.now.inbound = Inbound::Ended,
@@ -504,7 +611,7 @@ impl StreamState {
     /// Why the stream ended; taken once, when the loss is told.
     #[must_use]
     pub fn take_cause(&mut self) -> Lost {
-        match (self.cause.take(), self.now.end) {
+        match (self.cause.take(), self.cause_name) {
             (Some(cause), _) => *cause,
             (None, End::Closed) => Lost::Closed,
             (None, End::Eof) => Lost::Eof,
@@ -515,18 +622,55 @@ impl StreamState {
     // ---- the rules ----
 
     #[inline]
+    fn is_made(&self) -> bool {
+        self.now.marks.has(Marks::MADE)
+    }
+
+    #[inline]
+    fn is_paused(&self) -> bool {
+        self.now.marks.has(Marks::PAUSED)
+    }
+
+    /// What is moved is logged from now on, or no longer is.
+    pub fn set_logged(&mut self, logged: bool) {
+        self.now.marks.set(Marks::LOGGED, logged);
+    }
+
+    /// Whether what is moved is logged.
+    #[inline]
+    #[must_use]
+    pub fn is_logged(&self) -> bool {
+        self.now.marks.has(Marks::LOGGED)
+    }
+
+    /// Whether a large write may pass a queue that is empty: nothing else is being sent, which does not show in the queue,
+    /// and nothing is logged, which is done where the queue is sent.
+    #[inline]
+    #[must_use]
+    pub fn may_send_directly(&self) -> bool {
+        self.now.marks.0 & (Marks::OUTFLOW | Marks::LOGGED) == 0
+    }
+
+    /// Whether something other than queued bytes is being sent.
+    #[inline]
+    #[must_use]
+    pub fn has_outflow(&self) -> bool {
+        self.now.marks.has(Marks::OUTFLOW)
+    }
+
+    #[inline]
     fn phase_reads(&self) -> bool {
         matches!(self.now.phase, Phase::Open | Phase::Finishing | Phase::HalfClosed)
     }
 
     #[inline]
     fn is_drained(&self) -> bool {
-        self.queued == 0 && !self.now.outflow
+        self.queued == 0 && !self.has_outflow()
     }
 
     #[inline]
     fn has_unsent(&self) -> bool {
-        (self.queued > 0 || self.now.outflow)
+        (self.queued > 0 || self.has_outflow())
             && matches!(self.now.phase, Phase::Open | Phase::Finishing | Phase::Closing)
     }
 
@@ -538,7 +682,7 @@ impl StreamState {
             Lost::Aborted => (End::Aborted, None),
             other => (End::Closed, Some(Box::new(other))),
         };
-        self.now.end = end;
+        self.cause_name = end;
         std::mem::replace(&mut self.cause, cause).map(|replaced| *replaced)
     }
 

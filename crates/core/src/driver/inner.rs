@@ -10,7 +10,7 @@ use crate::buffer::{MAX_SLICES, WriteQueue};
 use crate::lost::Lost;
 use crate::schedule::Timer;
 use crate::shared::StreamProtocol;
-use crate::stream::{Interest, Phase, StreamState};
+use crate::stream::{Phase, StreamState};
 use crate::wire_log::Recorders;
 
 /// How much an outflow may send in one go before other connections get their turn.
@@ -21,8 +21,6 @@ pub(super) struct Inner<I> {
     pub(super) state: StreamState,
     pub(super) queue: Option<Box<WriteQueue>>,
     pub(super) options: Rc<StreamOptions>,
-    /// What was registered last.
-    pub(super) interest: Interest,
     /// Changes whenever the system takes something.
     pub(super) progress: u32,
     pub(super) rare: Option<Box<Rare<I>>>,
@@ -67,6 +65,14 @@ impl<I> Inner<I> {
         self.rare.as_deref_mut().map(|rare| &mut rare.logs)
     }
 
+    /// The first `count` bytes of the queue were written.
+    #[cold]
+    fn log_written(&mut self, count: usize) {
+        if let (Some(queue), Some(rare)) = (self.queue.as_deref(), self.rare.as_deref_mut()) {
+            rare.logs.written(queue, count);
+        }
+    }
+
     /// These bytes were read, or the peer's end.
     #[inline(always)]
     pub(super) fn log_read(&mut self, bytes: &[u8]) {
@@ -75,45 +81,49 @@ impl<I> Inner<I> {
         }
     }
 
-    pub(super) fn has_leftover(&self) -> bool {
-        self.rare.as_ref().is_some_and(|rare| !rare.leftover.is_empty())
+    /// Takes the bytes that a protocol switch handed over.
+    pub(super) fn take_leftover(&mut self) -> Bytes {
+        self.state.set_leftover(false);
+        self.rare.as_mut().map(|rare| std::mem::take(&mut rare.leftover)).unwrap_or_default()
     }
 
-    /// Whether a stream at rest is polled for what it is to be polled for, and has nothing unusual about it.
-    #[inline]
-    pub(super) fn is_polled_for_reading(&self) -> bool {
-        self.interest == Interest { read: true, write: false } && self.rare.is_none()
-    }
-
-    /// Whether to read: nothing that was read before is waiting.
-    #[inline]
-    pub(super) fn may_receive(&self) -> bool {
-        self.state.may_read() && !self.has_leftover()
+    /// Puts `bytes` before everything that was handed over before.
+    pub(super) fn put_leftover(&mut self, bytes: Bytes) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.state.set_leftover(true);
+        let leftover = &mut self.rare().leftover;
+        *leftover =
+            if leftover.is_empty() { bytes } else { Bytes::from([&bytes[..], leftover].concat()) };
     }
 }
 
 impl<I: StreamIo> Inner<I> {
-    pub(super) fn may_send_directly(&self) -> bool {
-        // A stream that waits for the system to take more has something queued; a file in the middle does not show
-        // in the queue. What is logged goes through the queue, which is one place to see it in.
-        self.rare.as_ref().is_none_or(|rare| rare.outflow.is_none() && rare.logs.is_empty())
-    }
-
-    pub(super) fn has_outflow(&self) -> bool {
-        self.rare.as_ref().is_some_and(|rare| rare.outflow.is_some())
-    }
-
-    /// Flushes in the middle of a callback, because the queue is over its mark.
-    #[inline(never)]
-    pub(super) fn flush_full<H: Host>(&mut self, host: &H) {
-        self.flush(host);
+    /// The usual end of a callback: the stream is calm, and the system takes whatever is queued. Says whether it was so;
+    /// if not, [`flush`](Self::flush) and the questions after it find out what is left to do.
+    #[inline(always)]
+    pub(super) fn comes_to_rest<H: Host>(&mut self, host: &H) -> bool {
+        if !self.state.is_calm() {
+            return false;
+        }
+        if self.state.queued() > 0 {
+            self.send(usize::MAX, host);
+        }
+        self.state.is_at_rest()
     }
 
     /// Sends what is queued until the system takes no more, then shuts our direction down if that is wanted.
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn flush<H: Host>(&mut self, host: &H) {
         if self.state.may_flush() {
-            self.send_all(host);
+            while self.state.may_flush() {
+                self.send_some(host);
+            }
+            if self.state.queued() == 0 {
+                self.return_queue(host);
+            }
+            self.note_below();
         }
         if self.state.wants_shutdown() {
             match self.io.shutdown_write() {
@@ -129,23 +139,77 @@ impl<I: StreamIo> Inner<I> {
         }
     }
 
+    /// One system call's worth of sending, from the queue or from the outflow that has its place in it.
+    fn send_some<H: Host>(&mut self, host: &H) {
+        let outflow = self.rare.as_deref().and_then(|rare| rare.outflow.as_ref());
+        let ahead = outflow.map(|(_, ahead)| *ahead);
+        if ahead == Some(0) {
+            return self.send_from_outflow(host);
+        }
+        let count = self.send(ahead.unwrap_or(usize::MAX), host);
+        if let Some((_, ahead)) = self.rare.as_mut().and_then(|rare| rare.outflow.as_mut()) {
+            *ahead -= count;
+        }
+    }
+
+    /// Sends from the queue by one system call, no more than `limit` bytes; says how many were taken.
     #[inline(always)]
-    fn send_all<H: Host>(&mut self, host: &H) {
-        loop {
-            match self.send_some() {
-                Ok(count) => host.count(Traffic::Written(count)),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.state.blocked(),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => drop(self.state.fail(Lost::Io(error))),
+    fn send<H: Host>(&mut self, limit: usize, host: &H) -> usize {
+        let Some(queue) = self.queue.as_deref_mut() else { return 0 };
+        let (wanted, outcome) = match queue.single() {
+            Some(bytes) if bytes.len() <= limit => (bytes.len(), self.io.write(bytes)),
+            _ => send_slices(&mut self.io, queue, limit),
+        };
+        match outcome {
+            Ok(count) => {
+                host.count(Traffic::Written(count));
+                self.progress = self.progress.wrapping_add(1);
+                if self.state.is_logged() {
+                    self.log_written(count);
+                }
+                if !I::LAYERED && count == self.state.queued() {
+                    self.state.sent_all();
+                    self.return_queue(host);
+                } else {
+                    self.note_sent(count, wanted, host);
+                }
+                count
             }
-            if !self.state.may_flush() {
-                break;
+            Err(error) => {
+                self.note_refusal(error);
+                0
             }
+        }
+    }
+
+    /// Of the `wanted` bytes that were to be sent, `count` were taken.
+    #[inline(never)]
+    fn note_sent<H: Host>(&mut self, count: usize, wanted: usize, host: &H) {
+        if let Some(queue) = self.queue.as_deref_mut() {
+            queue.advance(count);
+        }
+        if I::LAYERED {
+            self.state.handed_down(count, self.io.unsent_below(), &self.options.limits);
+        } else {
+            self.state.sent(count, &self.options.limits);
+        }
+        if count < wanted {
+            // A part was taken, so the next call would block: spare it.
+            self.state.blocked();
         }
         if self.state.queued() == 0 {
             self.return_queue(host);
         }
-        self.note_below();
+    }
+
+    /// The system took nothing.
+    #[cold]
+    fn note_refusal(&mut self, error: io::Error) {
+        match error.kind() {
+            ErrorKind::WouldBlock => self.state.blocked(),
+            ErrorKind::Interrupted => {}
+            _ => drop(self.state.fail(Lost::Io(error))),
+        }
     }
 
     /// Counts what a layer has handed down and the system has not taken.
@@ -168,62 +232,29 @@ impl<I: StreamIo> Inner<I> {
         !matches!(self.state.phase(), Phase::Closed | Phase::Lost)
     }
 
-    /// One system call's worth of sending.
-    #[inline(always)]
-    fn send_some(&mut self) -> io::Result<usize> {
-        let ahead =
-            self.rare.as_deref().and_then(|rare| rare.outflow.as_ref()).map(|(_, ahead)| *ahead);
-        if ahead == Some(0) {
-            return self.send_from_outflow();
-        }
-        let limit = ahead.unwrap_or(usize::MAX);
-        let Some(queue) = self.queue.as_deref_mut() else { return Ok(0) };
-        let (wanted, count) = match queue.single() {
-            Some(bytes) if bytes.len() <= limit => (bytes.len(), self.io.write(bytes)?),
-            _ => send_slices(&mut self.io, queue, limit)?,
-        };
-        if let Some(rare) = self.rare.as_deref_mut() {
-            rare.logs.written(queue, count);
-        }
-        queue.advance(count);
-        self.progress = self.progress.wrapping_add(1);
-        if I::LAYERED {
-            self.state.handed_down(count, self.io.unsent_below(), &self.options.limits);
-        } else {
-            self.state.sent(count, &self.options.limits);
-        }
-        if count < wanted {
-            // A part was taken, so the next call would block: spare it.
-            self.state.blocked();
-        }
-        if ahead.is_some() {
-            if let Some((_, ahead)) = self.rare().outflow.as_mut() {
-                *ahead -= count;
-            }
-        }
-        Ok(count)
-    }
-
     #[cold]
-    fn send_from_outflow(&mut self) -> io::Result<usize> {
+    fn send_from_outflow<H: Host>(&mut self, host: &H) {
         let Some((outflow, _)) = self.rare.as_mut().and_then(|rare| rare.outflow.as_mut()) else {
-            return Ok(0);
+            return;
         };
-        let outcome = outflow.send(&mut self.io, OUTFLOW_BUDGET);
-        match &outcome {
+        match outflow.send(&mut self.io, OUTFLOW_BUDGET) {
             Ok(0) => self.end_outflow(Ok(())),
             // There may be more, and the poller will say so at once; others get their turn first.
             Ok(count) => {
                 if let Some(logs) = self.logs() {
-                    logs.written_unseen(*count);
+                    logs.written_unseen(count);
                 }
+                host.count(Traffic::Written(count));
                 self.progress = self.progress.wrapping_add(1);
                 self.state.blocked();
             }
-            Err(error) if is_transient(error) => {}
-            Err(error) => self.end_outflow(Err(same_error(error))),
+            Err(error) => {
+                if !is_transient(&error) {
+                    self.end_outflow(Err(same_error(&error)));
+                }
+                self.note_refusal(error);
+            }
         }
-        outcome
     }
 
     fn end_outflow(&mut self, result: io::Result<()>) {
@@ -236,24 +267,19 @@ impl<I: StreamIo> Inner<I> {
     #[inline(always)]
     pub(super) fn return_queue<H: Host>(&mut self, host: &H) {
         if let Some(mut queue) = self.queue.take() {
-            if !queue.is_empty() {
-                queue.clear();
-            }
+            queue.clear();
             host.put_queue(queue);
         }
     }
 
     /// Makes what is polled for agree with the state.
-    #[inline]
     pub(super) fn update_interest(&mut self) -> io::Result<()> {
-        let wanted = self.state.interest();
-        if wanted != self.interest {
-            if let Err(error) = self.io.set_interest(wanted) {
-                self.state.fail(Lost::Io(error));
-                return Err(ErrorKind::Other.into());
-            }
-            self.interest = wanted;
+        let Some(wanted) = self.state.new_interest() else { return Ok(()) };
+        if let Err(error) = self.io.set_interest(wanted) {
+            self.state.fail(Lost::Io(error));
+            return Err(ErrorKind::Other.into());
         }
+        self.state.polled(wanted);
         Ok(())
     }
 }
@@ -264,15 +290,16 @@ pub(super) fn is_transient(error: &io::Error) -> bool {
 }
 
 /// Sends several pieces, or a part of one; says how much there was and how much was taken.
+#[inline(never)]
 fn send_slices<I: StreamIo>(
     io: &mut I,
     queue: &WriteQueue,
     limit: usize,
-) -> io::Result<(usize, usize)> {
+) -> (usize, io::Result<usize>) {
     let mut slices = [IoSlice::new(&[]); MAX_SLICES];
     let filled = queue.slices(&mut slices, limit);
     let wanted = slices[..filled].iter().map(|slice| slice.len()).sum();
-    Ok((wanted, io.write_vectored(&slices[..filled])?))
+    (wanted, io.write_vectored(&slices[..filled]))
 }
 
 /// The same error once more, for the second of two who want to know.

@@ -27,6 +27,8 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
             Some(logs) => logs.put_back(place, batch, failed),
             None => Some(batch),
         };
+        let logged = inner.logs().is_some_and(|logs| !logs.is_empty());
+        inner.state.set_logged(logged);
         if inner.rare.as_deref().is_some_and(Rare::is_idle) {
             inner.rare = None;
         }
@@ -80,7 +82,10 @@ impl<I: StreamIo, H: Host> Tapped for StreamDriver<I, H> {
         }
         let clock = Rc::new(self.host.clone()) as Rc<dyn Scheduler>;
         let recorder = Recorder::new(log, self.subject(), clock);
-        self.inner.borrow_mut().rare().logs.add(recorder);
+        let mut inner = self.inner.borrow_mut();
+        inner.rare().logs.add(recorder);
+        inner.state.set_logged(true);
+        drop(inner);
         self.settle_soon();
         true
     }

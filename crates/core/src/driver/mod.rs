@@ -18,8 +18,6 @@ use std::cell::{Cell, RefCell};
 use std::io::ErrorKind;
 use std::rc::{Rc, Weak};
 
-use bytes::Bytes;
-
 pub use contract::{Host, IoAccess, Outflow, Owner, Readiness, StreamIo, StreamOptions, Traffic};
 use inner::Inner;
 
@@ -29,7 +27,7 @@ use crate::lost::{Fault, Lost};
 use crate::observe::Moment;
 use crate::protocol::KeepOpen;
 use crate::shared::{Reception, StreamProtocol};
-use crate::stream::{Interest, Notice, Phase, StreamState};
+use crate::stream::{Notice, Phase, StreamState};
 use crate::transport::{Transport, TransportId};
 use crate::wire_log::Recorders;
 
@@ -80,7 +78,6 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
                 state: StreamState::new(),
                 queue: None,
                 options,
-                interest: Interest::default(),
                 progress: 0,
                 rare: None,
                 protocol: Some(protocol),
@@ -179,14 +176,23 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     #[inline]
     pub fn ready(self: &Rc<Self>, readiness: Readiness) {
         if readiness.write {
-            let mut inner = self.inner.borrow_mut();
-            inner.state.writable();
-            inner.note_below();
+            self.writable();
         }
         if readiness.read {
             self.receive();
         }
-        self.settle_now();
+        // Mostly there is nothing to tell.
+        let rests = self.inner.borrow_mut().comes_to_rest(&self.host);
+        if !rests {
+            self.settle_now();
+        }
+    }
+
+    #[inline(never)]
+    fn writable(&self) {
+        let mut inner = self.inner.borrow_mut();
+        inner.state.writable();
+        inner.note_below();
     }
 
     /// Ends the connection at once and tells so before returning: the loop is going away.
@@ -201,7 +207,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     // ---- settling ----
 
     /// Flushes what can be flushed and tells what is untold, until nothing is left.
-    #[inline]
+    #[inline(never)]
     fn settle_now(self: &Rc<Self>) {
         if self.busy.get() {
             return;
@@ -225,11 +231,10 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         // Two callbacks that keep each other busy; others get their turn first. Dropping the guard enlists.
     }
 
-    #[inline]
     fn next_step(self: &Rc<Self>) -> Step {
         let mut inner = self.inner.borrow_mut();
         inner.flush(&self.host);
-        if inner.state.is_at_rest() && inner.is_polled_for_reading() {
+        if inner.state.is_at_rest() {
             return Step::Rest;
         }
         if inner.logs().is_some_and(|logs| logs.is_due()) {
@@ -245,7 +250,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         }
         // What was handed over was read before the peer's end.
         if matches!(untold, None | Some(Notice::Eof))
-            && inner.has_leftover()
+            && inner.state.has_leftover()
             && inner.state.may_deliver()
         {
             return Step::Deliver;
@@ -335,7 +340,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
             Reception::Plain => "data_received",
             Reception::Buffered => "buffer_updated",
         };
-        let bytes = std::mem::take(&mut self.inner.borrow_mut().rare().leftover);
+        let bytes = self.inner.borrow_mut().take_leftover();
         let mut taken = 0;
         let called =
             self.call(&protocol, name, |transport| taken = protocol.feed(transport, &bytes));
@@ -345,10 +350,9 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         if taken < bytes.len() {
             // A switch within the call put its own leftover first; what this protocol did not take comes after it.
             let mut inner = self.inner.borrow_mut();
-            let newer = std::mem::take(&mut inner.rare().leftover);
-            let rest = bytes.slice(taken..);
-            inner.rare().leftover =
-                if newer.is_empty() { rest } else { Bytes::from([&newer[..], &rest[..]].concat()) };
+            let newer = inner.take_leftover();
+            inner.put_leftover(bytes.slice(taken..));
+            inner.put_leftover(newer);
         }
     }
 
@@ -399,10 +403,19 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     ) -> Result<(), Fault> {
         let transport = self.handle();
         self.busy.set(true);
-        let outcome = self.host.inside(self.id, || guard::call(name, || callback(&transport)));
+        match self.host.inside(self.id, || guard::call(name, || callback(&transport))) {
+            Ok(()) => {
+                self.returned(name);
+                Ok(())
+            }
+            Err(caught) => Err(self.note_fault(protocol, name, caught)),
+        }
+    }
+
+    #[inline(always)]
+    fn returned(&self, name: &'static str) {
         self.busy.set(false);
         self.host.callback_returned(self.id, name);
-        outcome.map_err(|caught| self.note_fault(protocol, caught))
     }
 
     /// Lets go of a protocol that was called. Another may have taken its place meanwhile, and then its end is here.
@@ -418,7 +431,8 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     }
 
     #[cold]
-    fn note_fault(&self, protocol: &StreamProtocol, caught: Caught) -> Fault {
+    fn note_fault(&self, protocol: &StreamProtocol, name: &'static str, caught: Caught) -> Fault {
+        self.returned(name);
         let fault = caught.fault.clone();
         self.inner.borrow_mut().state.fail(Lost::Fault(fault.clone()));
         self.host.report(FaultReport::caught(caught).concerning(self.id, protocol.type_name()));

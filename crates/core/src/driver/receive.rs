@@ -11,33 +11,46 @@ use crate::guard::FaultReport;
 use crate::lost::{Fault, Lost};
 use crate::shared::{Reception, StreamProtocol};
 
+/// What came of one system call.
+struct Read {
+    count: usize,
+    /// Whether the buffer was filled, so that there may be more.
+    filled: bool,
+}
+
 impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     /// Reads once, and again as long as the buffer was filled and the budget lasts.
-    #[inline]
+    #[inline(always)]
     pub(super) fn receive(self: &Rc<Self>) {
         let mut total = 0;
-        loop {
-            let inner = self.inner.borrow_mut();
-            if !inner.may_receive() || total >= inner.options.read_budget.max(1) {
-                break;
-            }
-            let Some(protocol) = inner.protocol.clone() else { break };
-            let (count, filled) = match protocol.reception() {
-                Reception::Plain => self.receive_plain(inner, &protocol),
-                Reception::Buffered => {
-                    drop(inner);
-                    self.receive_buffered(&protocol)
-                }
-            };
-            self.release(protocol);
-            if !filled {
+        while let Some(read) = self.receive_once() {
+            total += read.count;
+            if !read.filled || total >= self.inner.borrow().options.read_budget {
                 return;
             }
-            total += count;
         }
         if total == 0 {
             self.look_for_error();
         }
+    }
+
+    /// Reads by one system call and calls the protocol, unless nothing may be read.
+    #[inline(always)]
+    fn receive_once(self: &Rc<Self>) -> Option<Read> {
+        let inner = self.inner.borrow_mut();
+        if !inner.state.may_receive() {
+            return None;
+        }
+        let protocol = inner.protocol.clone()?;
+        let read = match protocol.reception() {
+            Reception::Plain => self.receive_plain(inner, &protocol),
+            Reception::Buffered => {
+                drop(inner);
+                self.receive_buffered(&protocol)
+            }
+        };
+        self.release(protocol);
+        Some(read)
     }
 
     /// Where nothing is read because the peer's end was kept open, a readable descriptor means an error.
@@ -51,12 +64,12 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn receive_plain(
         self: &Rc<Self>,
         mut inner: RefMut<'_, Inner<I>>,
         protocol: &StreamProtocol,
-    ) -> (usize, bool) {
+    ) -> Read {
         self.host.with_read_buffer(|buffer| {
             let outcome = inner.io.read(buffer);
             let count = self.note_read(&mut inner, outcome, buffer);
@@ -67,11 +80,12 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
                     protocol.data_received(transport, &buffer[..count]);
                 });
             }
-            (count, count == buffer.len())
+            Read { count, filled: count == buffer.len() }
         })
     }
 
-    fn receive_buffered(self: &Rc<Self>, protocol: &StreamProtocol) -> (usize, bool) {
+    #[inline(never)]
+    fn receive_buffered(self: &Rc<Self>, protocol: &StreamProtocol) -> Read {
         let mut count = 0;
         let mut room = 0;
         let called = self.call(protocol, "get_buffer", |_| {
@@ -96,7 +110,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
                 protocol.buffer_updated(transport, count)
             });
         }
-        (count, count > 0 && count == room)
+        Read { count, filled: count > 0 && count == room }
     }
 
     /// Tells the state what a read met; says how many bytes came.

@@ -37,69 +37,86 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     ) -> Flow {
         let mut inner = self.inner.borrow_mut();
         let inner = &mut *inner;
-        if len == 0 {
-            return inner.state.answer_write();
-        }
         inner.note_below();
-        if I::LAYERED && inner.io.is_closing_below() {
-            return Flow::Closed;
+        let closing_below = I::LAYERED && inner.io.is_closing_below();
+        if len == 0 || closing_below || !inner.state.admits_write(&inner.options.limits) {
+            return self.write_nothing(inner, len);
         }
-        if !inner.state.admits_write(&inner.options.limits) {
-            if inner.state.phase() == Phase::Closed {
-                self.settle_soon();
-            }
-            return Flow::Closed;
+        if len >= DIRECT && inner.queue.is_none() && inner.state.may_send_directly() {
+            return self.write_directly(inner, len, direct, push);
         }
-        let sent = if len < DIRECT { Some(0) } else { self.write_directly(inner, len, direct) };
-        let Some(sent) = sent else { return Flow::Closed };
-        inner.note_below();
-        if sent < len {
-            let queue = inner.queue.get_or_insert_with(|| self.host.take_queue());
-            push(queue, sent);
-            inner.state.wrote(len - sent, &inner.options.limits);
-            self.settle_soon();
-            if inner.state.flow() == Flow::Open {
-                return Flow::Open;
-            }
-            // Full of what was gathered, perhaps, and not of what the system would not take.
-            inner.flush_full(&self.host);
-        } else if I::LAYERED {
-            // The buffer below may be over the mark.
-            self.settle_soon();
+        self.enqueue(inner, len, |queue| push(queue, 0))
+    }
+
+    /// Queues `len` bytes, and answers the write.
+    #[inline]
+    fn enqueue(
+        &self,
+        inner: &mut Inner<I>,
+        len: usize,
+        push: impl FnOnce(&mut WriteQueue),
+    ) -> Flow {
+        push(inner.queue.get_or_insert_with(|| self.host.take_queue()));
+        if inner.state.wrote(len, &inner.options.limits) {
+            return self.answer_full(inner);
         }
+        self.settle_soon();
+        Flow::Open
+    }
+
+    /// Answers a write that has found the buffer over its mark: full of what was gathered, perhaps, and not of what the
+    /// system would not take.
+    #[inline(never)]
+    fn answer_full(&self, inner: &mut Inner<I>) -> Flow {
+        self.settle_soon();
+        inner.flush(&self.host);
         inner.state.answer_write()
     }
 
-    /// Gives a large chunk to the system without queuing it, if nothing is queued before it, and says how much of it was
-    /// taken; `None` when the connection has failed.
+    /// Answers a write that has nothing to say, or comes too late or to an over-full buffer.
+    #[cold]
+    fn write_nothing(&self, inner: &mut Inner<I>, len: usize) -> Flow {
+        if len == 0 {
+            return inner.state.answer_write();
+        }
+        // Perhaps it was this write that has ended the connection.
+        if inner.state.phase() == Phase::Closed {
+            self.settle_soon();
+        }
+        Flow::Closed
+    }
+
+    /// Gives a large chunk to the system, with nothing queued before it, and queues what was not taken.
     #[inline(never)]
     fn write_directly(
         &self,
         inner: &mut Inner<I>,
         len: usize,
         direct: impl FnOnce(&mut I) -> io::Result<usize>,
-    ) -> Option<usize> {
-        if inner.queue.is_some() || !inner.may_send_directly() {
-            return Some(0);
-        }
-        match direct(&mut inner.io) {
+        push: impl FnOnce(&mut WriteQueue, usize),
+    ) -> Flow {
+        let sent = match direct(&mut inner.io) {
             Ok(count) => {
                 self.host.count(Traffic::Written(count));
-                if count < len {
-                    inner.state.blocked();
-                }
-                Some(count)
+                count
             }
-            Err(error) if is_transient(&error) => {
-                inner.state.blocked();
-                Some(0)
-            }
+            Err(error) if is_transient(&error) => 0,
             Err(error) => {
                 inner.state.fail(Lost::Io(error));
                 self.settle_soon();
-                None
+                return Flow::Closed;
             }
+        };
+        inner.note_below();
+        if sent < len {
+            inner.state.blocked();
+            return self.enqueue(inner, len - sent, |queue| push(queue, sent));
         }
+        if I::LAYERED {
+            // The buffer below may be over the mark.
+            self.settle_soon();
+        }
+        inner.state.answer_write()
     }
 }
 
@@ -133,7 +150,7 @@ impl<I: StreamIo, H: Host> IoAccess<I> for StreamDriver<I, H> {
 
     fn send_outflow(&self, outflow: Box<dyn Outflow<I>>) -> Result<(), Box<dyn Outflow<I>>> {
         let mut inner = self.inner.borrow_mut();
-        if inner.state.flow() == Flow::Closed || inner.has_outflow() {
+        if inner.state.flow() == Flow::Closed || inner.state.has_outflow() {
             return Err(outflow);
         }
         let ahead = inner.state.queued();
@@ -316,10 +333,7 @@ impl<I: StreamIo, H: Host> Transport for StreamDriver<I, H> {
         if inner.protocol.as_ref() != Some(&protocol) {
             inner.state.protocol_changed();
         }
-        if !leftover.is_empty() {
-            let older = std::mem::take(&mut inner.rare().leftover);
-            inner.rare().leftover = Bytes::from([leftover, &older[..]].concat());
-        }
+        inner.put_leftover(Bytes::copy_from_slice(leftover));
         self.settle_soon();
         let to = protocol.type_name();
         let former = inner.protocol.replace(protocol);

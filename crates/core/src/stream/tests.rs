@@ -78,17 +78,19 @@ fn the_tables_of_pipes_are_what_the_code_does() {
 fn open() -> StreamState {
     let mut state = StreamState::new();
     state.told(Notice::Made);
+    state.polled(state.interest());
     state
 }
 
 #[test]
 fn at_rest_there_is_nothing_to_do_but_read() {
     let state = open();
-    assert!(state.is_at_rest());
+    assert!(state.is_at_rest() && state.may_receive());
+    assert_eq!(state.new_interest(), None);
     assert_eq!((state.untold(), state.interest()), (None, Interest { read: true, write: false }));
     assert!(!state.may_flush() && !state.wants_shutdown() && !state.is_draining());
-    let changes: [fn(&mut StreamState); 9] = [
-        |state| state.wrote(1, &Limits::DEFAULT),
+    let changes: [fn(&mut StreamState); 12] = [
+        |state| assert!(!state.wrote(1, &Limits::DEFAULT)),
         |state| state.write_eof(),
         |state| state.close(),
         |state| drop(state.fail(Lost::Aborted)),
@@ -96,6 +98,9 @@ fn at_rest_there_is_nothing_to_do_but_read() {
         |state| state.eof(),
         |state| state.blocked(),
         |state| state.set_outflow(true),
+        |state| state.set_leftover(true),
+        |state| state.polled(Interest { read: true, write: true }),
+        |state| state.polled(Interest::default()),
         |state| state.abandon(),
     ];
     for (number, change) in changes.into_iter().enumerate() {
@@ -104,6 +109,43 @@ fn at_rest_there_is_nothing_to_do_but_read() {
         assert!(!state.is_at_rest(), "after change {number}");
     }
     assert!(!StreamState::new().is_at_rest());
+}
+
+/// Every state of a gate.
+fn gates() -> impl Iterator<Item = FlowGate> {
+    (0..8).map(|bits| {
+        let mut gate = FlowGate::new();
+        if bits & 1 != 0 {
+            gate.tell_pause();
+        }
+        if bits & 2 != 0 {
+            gate.answer_full();
+        }
+        gate.set(bits & 4 != 0, false);
+        gate
+    })
+}
+
+#[test]
+fn one_comparison_answers_as_all_the_questions_together_do() {
+    let mut calm = 0;
+    for phase in PHASES {
+        for inbound in [Inbound::Open, Inbound::EndUntold, Inbound::Ended] {
+            for gate in gates() {
+                for marks in (0..=255).map(Marks) {
+                    let now = Now { phase, inbound, gate, marks };
+                    let state = StreamState { queued: 1, now, ..StreamState::new() };
+                    let asked = (state.may_read() && !state.has_leftover())
+                        && (state.may_flush() && state.may_send_directly())
+                        && (state.flow() == Flow::Open && state.untold().is_none())
+                        && (state.new_interest().is_none() && !state.wants_shutdown());
+                    assert_eq!(state.is_calm(), asked, "{state:?}");
+                    calm += usize::from(asked);
+                }
+            }
+        }
+    }
+    assert_eq!(calm, 1);
 }
 
 #[test]
@@ -135,9 +177,11 @@ fn write_interest_is_there_only_while_the_system_refuses() {
     state.sent(2, &limits);
     state.blocked();
     assert!(!state.may_flush() && state.interest().write);
+    state.polled(state.interest());
+    assert_eq!(state.new_interest(), None);
     state.writable();
     state.sent(3, &limits);
-    assert_eq!(state.interest(), Interest { read: true, write: false });
+    assert_eq!(state.new_interest(), Some(Interest { read: true, write: false }));
 }
 
 #[test]
