@@ -46,16 +46,17 @@ impl Ticks {
         Self(instant())
     }
 
-    /// Ticks since `earlier`; zero where the counter went back, as it may between processors.
+    /// Ticks since `earlier`; less than none where the counter went back, as it may between processors.
     #[cfg(target_arch = "x86_64")]
     #[inline]
-    pub(crate) fn since(self, earlier: Self) -> u64 {
-        self.0.saturating_sub(earlier.0)
+    #[allow(clippy::cast_possible_wrap)] // On purpose: a difference that is negative.
+    pub(crate) fn since(self, earlier: Self) -> i64 {
+        self.0.wrapping_sub(earlier.0) as i64
     }
 
     #[cfg(not(target_arch = "x86_64"))]
-    pub(crate) fn since(self, earlier: Self) -> u64 {
-        u64::try_from(self.0.duration_since(earlier.0).as_nanos()).unwrap_or(u64::MAX)
+    pub(crate) fn since(self, earlier: Self) -> i64 {
+        i64::try_from(self.0.duration_since(earlier.0).as_nanos()).unwrap_or(i64::MAX)
     }
 }
 
@@ -72,10 +73,10 @@ impl TickLength {
     }
 
     /// How long `ticks` are.
-    pub(crate) fn duration(&self, ticks: u64) -> Duration {
+    pub(crate) fn duration(&self, ticks: i64) -> Duration {
         let elapsed = instant().duration_since(self.start).as_nanos().max(1);
-        let counted = u128::from(Ticks::now().since(self.first).max(1));
-        let nanos = u128::from(ticks) * elapsed / counted;
+        let counted = u128::from(Ticks::now().since(self.first).max(1).unsigned_abs());
+        let nanos = u128::from(ticks.max(0).unsigned_abs()) * elapsed / counted;
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 }

@@ -160,9 +160,11 @@ impl EventLoopBuilder {
     pub fn build(self) -> io::Result<EventLoop> {
         let poller = Poller::new(self.portable)?;
         let waker = poller.waker();
+        let batch = poller.batch();
         let clock = self.clock.unwrap_or_else(|| Box::new(SystemClock));
         let origin = clock.now();
-        let busy_poll = if clock.is_manual() { Duration::ZERO } else { self.busy_poll };
+        let polls = !clock.is_manual() && !self.busy_poll.is_zero();
+        let busy_poll = polls.then_some(self.busy_poll);
         #[cfg(feature = "tracing")]
         let tracer = Rc::new(Tracer::default());
         #[cfg(feature = "tracing")]
@@ -200,11 +202,7 @@ impl EventLoopBuilder {
             running: Cell::new(false),
             closed: Cell::new(false),
         };
-        Ok(EventLoop {
-            handle: LoopHandle(Rc::new(state)),
-            batch: Batch::new(),
-            incoming: VecDeque::new(),
-        })
+        Ok(EventLoop { handle: LoopHandle(Rc::new(state)), batch, incoming: VecDeque::new() })
     }
 }
 
@@ -278,7 +276,8 @@ impl EventLoop {
                 }
             };
             let asleep = !woken.woken.load(Ordering::Acquire);
-            if let Err(error) = self.turn_with((!asleep).then_some(Duration::ZERO), &mut poll_main)
+            if let Err(error) =
+                self.turn_with((!asleep).then_some(Duration::ZERO), Some(&mut poll_main))
             {
                 panic!("the poller failed: {error}");
             }
@@ -302,7 +301,7 @@ impl EventLoop {
     /// # Panics
     /// As [`run_forever`](Self::run_forever).
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        self.turn_with(timeout, &mut || {})
+        self.turn_with(timeout, None)
     }
 
     /// How long a foreign loop may wait on the loop's descriptor before it takes a turn: zero when something is queued,
@@ -319,7 +318,12 @@ impl EventLoop {
         }
     }
 
-    fn turn_with(&mut self, timeout: Option<Duration>, first: &mut dyn FnMut()) -> io::Result<()> {
+    /// One turn; its step 5 begins with `first`.
+    fn turn_with(
+        &mut self,
+        timeout: Option<Duration>,
+        first: Option<&mut dyn FnMut()>,
+    ) -> io::Result<()> {
         let state = &*self.handle.0;
         assert!(
             !state.running.replace(true),
@@ -340,8 +344,12 @@ impl EventLoop {
         self.handle.deliver_signals();
 
         let round = state.ready.borrow().len(); // 5
-        first();
-        self.handle.run_jobs(round, &mut self.incoming);
+        if let Some(first) = first {
+            first();
+        }
+        if round > 0 || !self.incoming.is_empty() {
+            self.handle.run_jobs(round, &mut self.incoming);
+        }
 
         self.batch.each(|ready| {
             // 6
@@ -370,8 +378,8 @@ impl LoopState {
         }
         let inbox = &self.shared.inbox;
         if timeout != Some(Duration::ZERO) {
-            if !self.busy_poll.is_zero() {
-                let limit = timeout.map_or(self.busy_poll, |timeout| timeout.min(self.busy_poll));
+            if let Some(longest) = self.busy_poll {
+                let limit = timeout.map_or(longest, |timeout| timeout.min(longest));
                 if self.spin(limit, batch)? {
                     return Ok(());
                 }
@@ -464,6 +472,7 @@ impl LoopHandle {
     }
 
     /// Runs the first `round` jobs of the ready queue, then what has come in, and nothing that these queue.
+    #[inline(never)]
     fn run_jobs(&self, mut round: usize, incoming: &mut VecDeque<Parcel>) {
         let mut group = Group::default();
         while let Some(job) = self.next_job(&mut round, incoming) {

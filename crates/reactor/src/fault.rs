@@ -84,7 +84,8 @@ impl Faults {
     }
 
     /// The panic to resume now, if there is one.
+    #[inline]
     pub(crate) fn take_pending(&self) -> Option<Box<dyn Any + Send>> {
-        self.pending.take()
+        if self.pending.borrow().is_none() { None } else { self.pending.take() }
     }
 }

@@ -79,8 +79,8 @@ pub(crate) struct LoopState {
     pub(crate) resources: Resources,
     pub(crate) next_id: Cell<u64>,
     pub(crate) ages: RefCell<Ages>,
-    /// How long to poll before going to sleep.
-    pub(crate) busy_poll: Duration,
+    /// How long to poll before going to sleep, if at all.
+    pub(crate) busy_poll: Option<Duration>,
     /// The time as of this turn, once somebody has asked for it.
     pub(crate) turn_time: Cell<Option<Instant>>,
     pub(crate) stopping: Cell<bool>,
@@ -384,7 +384,7 @@ impl Host for LoopHandle {
         self.0.tracer.inside(transport, callback)
     }
 
-    #[inline]
+    #[inline(always)]
     fn with_read_buffer<R>(&self, read: impl FnOnce(&mut [u8]) -> R) -> R {
         read(&mut self.0.read_buffer.borrow_mut())
     }

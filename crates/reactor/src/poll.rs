@@ -56,29 +56,25 @@ impl Waker {
 pub(crate) struct Batch {
     /// How many events have been handed out.
     taken: usize,
-    events: Events,
+    found: Found,
+}
+
+/// The events, as the poller's way of waiting gives them.
+enum Found {
     #[cfg(target_os = "linux")]
-    direct: direct::Batch,
+    Direct(direct::Batch),
+    Portable(Events),
 }
 
 impl Batch {
-    pub(crate) fn new() -> Self {
-        Self {
-            taken: 0,
-            events: Events::new(),
-            #[cfg(target_os = "linux")]
-            direct: direct::Batch::with_capacity(BATCH),
-        }
-    }
-
     /// How many events there are. A wake-up may be one of them.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        #[cfg(target_os = "linux")]
-        if !self.direct.is_empty() {
-            return self.direct.len();
+        match &self.found {
+            #[cfg(target_os = "linux")]
+            Found::Direct(events) => events.len(),
+            Found::Portable(events) => events.len(),
         }
-        self.events.len()
     }
 
     /// Whether a panic has cut [`each`](Self::each) short. What is left is handed out before the next wait, because what
@@ -91,16 +87,23 @@ impl Batch {
     /// Hands each event to `take`, in the order of the system.
     #[inline]
     pub(crate) fn each(&mut self, mut take: impl FnMut(Ready)) {
-        let from = self.taken;
-        #[cfg(target_os = "linux")]
-        for event in self.direct.iter().skip(from) {
-            self.taken += 1;
-            take(direct::ready(event));
-        }
-        for event in self.events.iter().skip(from) {
-            self.taken += 1;
-            let readiness = Readiness { read: event.readable, write: event.writable };
-            take(Ready { key: event.key, readiness });
+        let Self { taken, found } = self;
+        let from = *taken;
+        match found {
+            #[cfg(target_os = "linux")]
+            Found::Direct(events) => {
+                for event in events.iter().skip(from) {
+                    *taken += 1;
+                    take(direct::ready(event));
+                }
+            }
+            Found::Portable(events) => {
+                for event in events.iter().skip(from) {
+                    *taken += 1;
+                    let readiness = Readiness { read: event.readable, write: event.writable };
+                    take(Ready { key: event.key, readiness });
+                }
+            }
         }
     }
 }
@@ -168,16 +171,29 @@ impl Poller {
         self.poller.delete(fd)
     }
 
-    /// Waits until something is ready or `timeout` has passed, rounded up to milliseconds; `batch` gets what is ready.
+    /// Room for what a wait finds.
+    pub(crate) fn batch(&self) -> Batch {
+        let found = match self.waker {
+            #[cfg(target_os = "linux")]
+            Waker::Direct(_) => Found::Direct(direct::Batch::with_capacity(BATCH)),
+            Waker::Portable(_) => Found::Portable(Events::new()),
+        };
+        Batch { taken: 0, found }
+    }
+
+    /// Waits until something is ready or `timeout` has passed, rounded up to milliseconds; the poller's own `batch` gets
+    /// what is ready.
     #[inline]
     pub(crate) fn wait(&self, batch: &mut Batch, timeout: Option<Duration>) -> io::Result<()> {
         batch.taken = 0;
-        #[cfg(target_os = "linux")]
-        if !self.is_portable() {
-            return direct::wait(&self.poller, &mut batch.direct, timeout);
+        match &mut batch.found {
+            #[cfg(target_os = "linux")]
+            Found::Direct(events) => direct::wait(&self.poller, events, timeout),
+            Found::Portable(events) => {
+                events.clear();
+                self.poller.wait(events, timeout.map(whole_millis)).map(drop)
+            }
         }
-        batch.events.clear();
-        self.poller.wait(&mut batch.events, timeout.map(whole_millis)).map(drop)
     }
 }
 
@@ -220,6 +236,7 @@ mod direct {
     use polling::{Event, PollMode};
     use rustix::buffer::spare_capacity;
     use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+    use rustix::io::Errno;
     use wharf_core::driver::Readiness;
 
     use super::{Ready, WAKE};
@@ -252,6 +269,7 @@ mod direct {
         }
     }
 
+    #[inline]
     pub(super) fn wait(
         poller: &polling::Poller,
         batch: &mut Batch,
@@ -260,10 +278,15 @@ mod direct {
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         batch.clear();
         match epoll::wait(poller.as_fd(), spare_capacity(batch), timeout.as_ref()) {
-            // A signal has come; its handler has written the wake-up.
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(error) => Err(error.into()),
+            Ok(_) => Ok(()),
+            Err(error) => failed(error),
         }
+    }
+
+    #[cold]
+    fn failed(error: Errno) -> io::Result<()> {
+        // A signal has come; its handler has written the wake-up.
+        if error == Errno::INTR { Ok(()) } else { Err(error.into()) }
     }
 
     #[inline]
@@ -287,7 +310,7 @@ mod tests {
         for portable in [false, true] {
             let poller = Poller::new(portable).unwrap();
             assert_eq!(poller.is_portable(), portable || !cfg!(target_os = "linux"));
-            let mut batch = Batch::new();
+            let mut batch = poller.batch();
             let mut wait = |timeout| {
                 poller.wait(&mut batch, timeout).unwrap();
                 let mut found = Vec::new();
@@ -364,7 +387,7 @@ mod tests {
                 let reading = Interest { read: true, write: false };
                 poller.add(end.as_fd(), key, reading, Trigger::Once).unwrap();
             }
-            let mut batch = Batch::new();
+            let mut batch = poller.batch();
             poller.wait(&mut batch, SOON).unwrap();
             let mut keys = Vec::new();
             while batch.has_rest() {

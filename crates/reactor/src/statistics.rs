@@ -68,8 +68,8 @@ pub(crate) struct Counters {
     lost: [Cell<u64>; 9],
     faults: Cell<u64>,
     slow: Cell<u64>,
-    polling: Cell<u64>,
-    working: Cell<u64>,
+    polling: Cell<i64>,
+    working: Cell<i64>,
     /// When the last callback returned, or the last wait.
     last: Cell<Ticks>,
     /// When the last turn's wait began or ended.
@@ -77,7 +77,7 @@ pub(crate) struct Counters {
     length: TickLength,
     threshold: Cell<Option<Duration>>,
     /// Ticks that are surely fewer than the threshold: only beyond them is a clock worth asking.
-    suspicious: Cell<u64>,
+    suspicious: Cell<i64>,
     observer: RefCell<Option<SlowObserver>>,
 }
 
@@ -113,7 +113,7 @@ impl Default for Group {
 
 /// A group took less than this part of the threshold, so the next one may be larger: for it to be reported although none
 /// of its jobs is slow, they would have to become that much longer all at once.
-const BRISK: u64 = 64;
+const BRISK: i64 = 64;
 
 /// No processor of today ticks slower than this.
 const SLOWEST_TICKS_PER_SECOND: u128 = 100_000_000;
@@ -136,7 +136,7 @@ impl Counters {
             mark: Cell::new(now),
             length: TickLength::new(),
             threshold: Cell::default(),
-            suspicious: Cell::new(u64::MAX),
+            suspicious: Cell::new(i64::MAX),
             observer: RefCell::new(observer),
         };
         counters.set_threshold(threshold);
@@ -144,9 +144,9 @@ impl Counters {
     }
 
     pub(crate) fn set_threshold(&self, threshold: Option<Duration>) {
-        let ticks = threshold.map_or(u64::MAX, |threshold| {
-            u64::try_from(threshold.as_nanos() * SLOWEST_TICKS_PER_SECOND / 1_000_000_000)
-                .unwrap_or(u64::MAX)
+        let ticks = threshold.map_or(i64::MAX, |threshold| {
+            i64::try_from(threshold.as_nanos() * SLOWEST_TICKS_PER_SECOND / 1_000_000_000)
+                .unwrap_or(i64::MAX)
         });
         self.threshold.set(threshold);
         self.suspicious.set(ticks);
@@ -156,7 +156,7 @@ impl Counters {
     #[inline]
     pub(crate) fn wait_begins(&self) {
         let now = Ticks::now();
-        self.working.set(self.working.get() + now.since(self.mark.get()));
+        self.working.set(self.working.get().wrapping_add(now.since(self.mark.get())));
         self.mark.set(now);
     }
 
@@ -164,7 +164,7 @@ impl Counters {
     #[inline]
     pub(crate) fn wait_ends(&self) {
         let now = Ticks::now();
-        self.polling.set(self.polling.get() + now.since(self.mark.get()));
+        self.polling.set(self.polling.get().wrapping_add(now.since(self.mark.get())));
         self.mark.set(now);
         self.last.set(now);
         add(&self.turns, 1);
@@ -207,7 +207,7 @@ impl Counters {
 
     /// How many ticks have passed since the last lap, or the last wait.
     #[inline]
-    fn lap(&self) -> u64 {
+    fn lap(&self) -> i64 {
         let now = Ticks::now();
         now.since(self.last.replace(now))
     }
@@ -217,7 +217,7 @@ impl Counters {
         &self,
         transport: Option<TransportId>,
         callback: &'static str,
-        ticks: u64,
+        ticks: i64,
     ) -> Option<Caught> {
         let mut caught = None;
         let duration = self.length.duration(ticks);
