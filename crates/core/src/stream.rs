@@ -31,11 +31,12 @@
 //! One arrow depends on more than its phase: `shut down` leads from Finishing to Closing when the peer's end was kept
 //! open before, because then both halves are shut and nothing can happen any more.
 
-use std::fmt;
+mod word;
 
 use crate::flow::{Flow, FlowGate, Limits};
 use crate::lost::Lost;
 use crate::protocol::KeepOpen;
+use word::{Marks, Now};
 
 /// Where a byte stream is in its life. The drawing stands at the top of this file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -136,81 +137,6 @@ pub struct StreamState {
     cause: Option<Box<Lost>>,
     cause_name: End,
     now: Now,
-}
-
-/// Everything about a stream that is no number and no cause, in one word: most questions are asked of a stream that is
-/// [`CALM`](Self::CALM), and one comparison answers them.
-#[derive(Debug, Clone, Copy)]
-#[repr(C)]
-struct Now {
-    phase: Phase,
-    inbound: Inbound,
-    gate: FlowGate,
-    marks: Marks,
-}
-
-impl Now {
-    /// A stream that nobody was told of.
-    const UNMADE: Self =
-        Self { phase: Phase::Open, inbound: Inbound::Open, gate: FlowGate::new(), marks: Marks(0) };
-
-    /// An open stream before and after most callbacks: it reads and is polled for that, there is nothing to tell, and
-    /// nothing keeps what is queued from going out.
-    const CALM: Self = Self { marks: Marks(Marks::MADE | Marks::POLLED_TO_READ), ..Self::UNMADE };
-
-    const fn word(self) -> u32 {
-        u32::from_ne_bytes([self.phase as u8, self.inbound as u8, self.gate.bits(), self.marks.0])
-    }
-}
-
-/// What is so about a stream, or is not.
-#[derive(Clone, Copy)]
-struct Marks(u8);
-
-impl Marks {
-    /// `connection_made` was told.
-    const MADE: u8 = 1;
-    /// The protocol wants nothing to be read.
-    const PAUSED: u8 = 2;
-    /// The system would not take more.
-    const BLOCKED: u8 = 4;
-    /// Something other than queued bytes is being sent.
-    const OUTFLOW: u8 = 8;
-    /// Bytes that were read before wait for the protocol.
-    const LEFTOVER: u8 = 16;
-    /// The descriptor is polled for reading.
-    const POLLED_TO_READ: u8 = 32;
-    /// The descriptor is polled for writing.
-    const POLLED_TO_WRITE: u8 = 64;
-    /// What is moved is logged.
-    const LOGGED: u8 = 128;
-
-    #[inline]
-    const fn has(self, mark: u8) -> bool {
-        self.0 & mark != 0
-    }
-
-    #[inline]
-    fn set(&mut self, mark: u8, on: bool) {
-        self.0 = if on { self.0 | mark } else { self.0 & !mark };
-    }
-}
-
-impl fmt::Debug for Marks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = [
-            (Self::MADE, "made"),
-            (Self::PAUSED, "paused"),
-            (Self::BLOCKED, "blocked"),
-            (Self::OUTFLOW, "outflow"),
-            (Self::LEFTOVER, "leftover"),
-            (Self::POLLED_TO_READ, "polled to read"),
-            (Self::POLLED_TO_WRITE, "polled to write"),
-            (Self::LOGGED, "logged"),
-        ];
-        let set = names.iter().filter(|(mark, _)| self.has(*mark)).map(|(_, name)| name);
-        f.debug_set().entries(set).finish()
-    }
 }
 
 impl Default for StreamState {
