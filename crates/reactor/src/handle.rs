@@ -118,7 +118,7 @@ impl LoopHandle {
     ///
     /// Reading the clock costs more than setting a timer.
     /// For a deadline that is pushed back again and again, such as that of an idle connection,
-    /// `call_at(handle.turn_time() + limit, ..)` spares it; the timer is early by as much as the turn had taken before.
+    /// `timer.reset_at(handle.turn_time() + limit)` spares it; the timer is early by as much as the turn had taken before.
     #[must_use]
     pub fn turn_time(&self) -> Instant {
         self.0.turn_time.get().unwrap_or_else(|| {
@@ -473,7 +473,41 @@ impl TimerHandle {
         }
     }
 
-    /// When it is due.
+    /// Lets the timer run when `delay` has passed from now on, and not when it was to: as if it were cancelled and set
+    /// anew, which costs more. Says whether it could; one that has run or was cancelled stays so.
+    ///
+    /// What guards a connection that may be silent for a minute is reset by each message:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use wharf_reactor::EventLoop;
+    ///
+    /// let ev = EventLoop::new()?;
+    /// let mut silence = ev.call_later(Duration::from_secs(60), || println!("is anybody there?"));
+    /// assert!(silence.reset(Duration::from_secs(60)));
+    /// silence.cancel();
+    /// assert!(!silence.reset(Duration::from_secs(60)));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn reset(&mut self, delay: Duration) -> bool {
+        let Some(state) = self.state.upgrade() else { return false };
+        self.reset_on(&state, deadline(state.clock.now(), delay))
+    }
+
+    /// The same, to a moment of the loop's clock.
+    pub fn reset_at(&mut self, deadline: Instant) -> bool {
+        self.state.upgrade().is_some_and(|state| self.reset_on(&state, deadline))
+    }
+
+    #[inline]
+    fn reset_on(&mut self, state: &LoopState, deadline: Instant) -> bool {
+        let Some(key) = state.timers.borrow_mut().reset(self.key, deadline) else { return false };
+        self.key = key;
+        self.deadline = deadline;
+        true
+    }
+
+    /// When it is due, or was.
     #[must_use]
     pub fn when(&self) -> Instant {
         self.deadline

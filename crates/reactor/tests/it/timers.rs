@@ -14,6 +14,7 @@ both_paths!(
     equal_deadlines_run_in_the_order_in_which_they_were_set,
     a_timer_that_is_set_by_a_timer_waits_for_the_next_turn,
     a_timer_may_cancel_another_of_the_same_turn,
+    a_timer_that_is_reset_runs_once_and_no_earlier,
     a_deadline_is_never_early,
     the_time_of_a_turn_stands_still_until_it_ends,
     a_wait_is_not_cut_into_small_steps,
@@ -107,6 +108,33 @@ fn a_timer_may_cancel_another_of_the_same_turn(path: Path) {
     clock.advance(Duration::from_secs(1));
     turns(&mut ev, 2);
     assert_eq!(log.take(), ["first"]);
+}
+
+fn a_timer_that_is_reset_runs_once_and_no_earlier(path: Path) {
+    let (mut ev, clock) = manual_loop(path);
+    let second = Duration::from_secs(1);
+    let log = Log::default();
+    let mut timer = ev.call_later(second, log.note("ran"));
+    ev.call_later(2 * second, log.note("another"));
+    for _ in 0..3 {
+        clock.advance(second / 2);
+        assert!(timer.reset(second));
+        turns(&mut ev, 1);
+    }
+    assert_eq!(timer.when(), ev.now() + second);
+    clock.advance(second / 2);
+    turns(&mut ev, 1);
+    assert_eq!(log.take(), ["another"]);
+    let sooner = ev.now();
+    assert!(timer.reset_at(sooner));
+    turns(&mut ev, 1);
+    assert_eq!(log.take(), ["ran"]);
+    assert!(!timer.reset(second) && !timer.reset_at(ev.now()), "it has run");
+    assert_eq!(timer.when(), sooner, "nothing was changed");
+    let mut late = ev.call_later(second, log.note("late"));
+    drop(ev);
+    assert!(!late.reset(second) && !late.reset_at(sooner), "the loop is gone");
+    assert_eq!(log.take(), [] as [&str; 0]);
 }
 
 fn a_deadline_is_never_early(path: Path) {

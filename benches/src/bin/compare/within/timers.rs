@@ -23,6 +23,7 @@ pub(super) fn contenders(outstanding: usize) -> Vec<Contender> {
         contender("wharf call_at, the turn's time", move || {
             wharf(outstanding, LoopHandle::turn_time)
         }),
+        contender("wharf reset", move || wharf_reset(outstanding)),
     ]
 }
 
@@ -107,6 +108,24 @@ fn wharf(outstanding: usize, time: fn(&LoopHandle) -> Instant) -> io::Result<Dur
                 let key = choice.one_of(outstanding);
                 timers[key].cancel();
                 timers[key] = handle.call_at(time(&handle) + choice.delay(), || ());
+            }
+        });
+        took
+    }))
+}
+
+/// As above, by the call that is meant for it.
+fn wharf_reset(outstanding: usize) -> io::Result<Duration> {
+    let mut event_loop = wharf::EventLoop::new()?;
+    let handle = event_loop.handle().clone();
+    Ok(event_loop.block_on(async {
+        let mut choice = Choice::new();
+        let mut timers: Vec<_> =
+            (0..outstanding).map(|_| handle.call_later(choice.delay(), || ())).collect();
+        let (took, ()) = worked(|| {
+            for _ in 0..OPERATIONS {
+                let key = choice.one_of(outstanding);
+                assert!(timers[key].reset(choice.delay()));
             }
         });
         took
