@@ -32,7 +32,7 @@ impl Key {
 /// one to a slot that is free.
 struct Slot {
     generation: u32,
-    /// The free slot that follows, if this one is free.
+    /// The free slot that follows, if this one is free; else [`TAKEN`].
     next_free: u32,
     /// What lives here; nothing yet in a slot that is promised to a source that is being made.
     source: Option<Rc<dyn Source>>,
@@ -41,15 +41,28 @@ struct Slot {
 /// The end of the free list.
 const NONE: u32 = u32::MAX;
 
+/// Not in the free list.
+const TAKEN: u32 = u32::MAX - 1;
+
+/// So many slots are kept, taken or not.
+const FEW: usize = 256;
+
+/// When no more places than this are taken, each that is given back may be the one that kept the slots before it.
+const LAST: usize = 8;
+
 pub(crate) struct Registry {
     slots: Vec<Slot>,
     first_free: u32,
     len: usize,
+    /// Where the generations of new slots begin: beyond those of all slots that were given up.
+    first_generation: u32,
+    /// With fewer places taken than this, slots are given up.
+    shrinks_below: usize,
 }
 
 impl Default for Registry {
     fn default() -> Self {
-        Self { slots: Vec::new(), first_free: NONE, len: 0 }
+        Self { slots: Vec::new(), first_free: NONE, len: 0, first_generation: 0, shrinks_below: 0 }
     }
 }
 
@@ -63,14 +76,16 @@ impl Registry {
     pub(crate) fn reserve(&mut self) -> Key {
         self.len += 1;
         let index = self.first_free;
-        if let Some(slot) = self.slots.get(index as usize) {
-            self.first_free = slot.next_free;
+        if let Some(slot) = self.slots.get_mut(index as usize) {
+            self.first_free = std::mem::replace(&mut slot.next_free, TAKEN);
             return Key { index, generation: slot.generation };
         }
-        let index = u32::try_from(self.slots.len()).ok().filter(|index| *index != NONE);
+        let index = u32::try_from(self.slots.len()).ok().filter(|index| *index < TAKEN);
         let index = index.expect("there are fewer descriptors than that");
-        self.slots.push(Slot { generation: 0, next_free: NONE, source: None });
-        Key { index, generation: 0 }
+        let generation = self.first_generation;
+        self.slots.push(Slot { generation, next_free: TAKEN, source: None });
+        self.shrinks_below = if self.slots.len() > FEW { self.slots.len() / 4 } else { 0 };
+        Key { index, generation }
     }
 
     pub(crate) fn fill(&mut self, key: Key, source: Rc<dyn Source>) {
@@ -96,7 +111,38 @@ impl Registry {
         let source = slot.source.take();
         self.first_free = key.index;
         self.len -= 1;
+        if self.len < self.shrinks_below {
+            self.shrink();
+        }
         source
+    }
+
+    /// Gives up the free slots at the end, with the memory that they took.
+    /// Tried as often as the number of places has halved, and then for each of the last: the walk over all slots is paid by
+    /// those that were given back.
+    #[cold]
+    fn shrink(&mut self) {
+        self.shrinks_below = LAST.max(self.len / 2);
+        let kept = self.slots.iter().rposition(|slot| slot.next_free == TAKEN);
+        let kept = kept.map_or(0, |last| last + 1).max(FEW);
+        if kept >= self.slots.len() {
+            return;
+        }
+        let given_up = self.slots.drain(kept..).map(|slot| slot.generation).max();
+        self.first_generation = self.first_generation.max(given_up.unwrap_or(0));
+        self.slots.shrink_to(2 * kept);
+        if kept == FEW {
+            self.shrinks_below = 0;
+        }
+        // The lowest first, so that those at the end stay free.
+        let mut place = &mut self.first_free;
+        for (index, slot) in (0..).zip(&mut self.slots) {
+            if slot.next_free != TAKEN {
+                *place = index;
+                place = &mut slot.next_free;
+            }
+        }
+        *place = NONE;
     }
 
     /// Everything that lives here, in the order of the slots.
@@ -140,6 +186,60 @@ mod tests {
     fn keys_survive_the_poller() {
         let key = Key { index: 5, generation: u32::MAX - 1 };
         assert_eq!(Key::from_usize(key.to_usize()), key);
+    }
+
+    fn hold(registry: &mut Registry, count: usize) -> Vec<Key> {
+        let keys: Vec<Key> = (0..count).map(|_| registry.reserve()).collect();
+        keys.iter().for_each(|key| registry.fill(*key, Rc::new(Nothing)));
+        keys
+    }
+
+    #[test]
+    fn an_empty_registry_gives_its_memory_back_whatever_the_order_of_leaving() {
+        const MANY: usize = 10_000;
+        // A step that is coprime to the count comes by every place once.
+        for step in [1, 7919, MANY - 1] {
+            let mut registry = Registry::default();
+            let listener = hold(&mut registry, 1)[0];
+            let keys = hold(&mut registry, MANY);
+            // One that is promised and has nothing in it yet is not free.
+            let promised = registry.reserve();
+            for n in 0..MANY {
+                registry.remove(keys[n * step % MANY]);
+            }
+            registry.fill(promised, Rc::new(Nothing));
+            assert!(registry.get(promised).is_some());
+            registry.remove(promised);
+            assert!(registry.slots.capacity() <= 2 * FEW, "{}", registry.slots.capacity());
+            assert_eq!((registry.len(), registry.shrinks_below), (1, 0));
+
+            let old: Vec<u64> = keys.iter().map(|key| key.to_usize() as u64).collect();
+            let mut new: Vec<u64> = Vec::new();
+            for key in hold(&mut registry, MANY) {
+                assert!(registry.get(key).is_some());
+                new.push(key.to_usize() as u64);
+            }
+            new.sort_unstable();
+            assert!(new.windows(2).all(|pair| pair[0] != pair[1]), "each has a place of its own");
+            assert!(old.iter().all(|key| new.binary_search(key).is_err()), "no key comes again");
+            assert!(registry.get(listener).is_some());
+            assert!(keys.iter().all(|key| registry.get(*key).is_none()));
+        }
+    }
+
+    #[test]
+    fn one_that_stays_at_the_end_keeps_the_slots_and_costs_no_walk() {
+        let mut registry = Registry::default();
+        let keys = hold(&mut registry, 10_000);
+        keys[..9_999].iter().for_each(|key| drop(registry.remove(*key)));
+        assert_eq!(registry.slots.len(), 10_000);
+        for _ in 0..10 {
+            let key = hold(&mut registry, 1)[0];
+            registry.remove(key);
+        }
+        assert!(registry.get(keys[9_999]).is_some());
+        registry.remove(keys[9_999]);
+        assert_eq!(registry.slots.len(), FEW);
     }
 
     #[test]
