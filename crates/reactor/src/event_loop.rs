@@ -12,7 +12,6 @@
 //! 8. settle what was written or closed from outside: flush, and tell what is untold.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -33,7 +32,7 @@ use wharf_core::schedule::Settle;
 use crate::clock::SystemClock;
 use crate::fault::{FaultPolicy, Faults};
 use crate::handle::{LoopHandle, LoopState};
-use crate::job::{Job, Parcel};
+use crate::job::{Incoming, Job};
 use crate::poll::{Batch, Poller};
 use crate::pool::Pool;
 use crate::ready::ReadyQueue;
@@ -72,7 +71,7 @@ const SETTLE_ROUNDS: usize = 16;
 pub struct EventLoop {
     handle: LoopHandle,
     batch: Batch,
-    incoming: VecDeque<Parcel>,
+    incoming: Incoming,
 }
 
 /// What a loop is made with.
@@ -202,7 +201,7 @@ impl EventLoopBuilder {
             running: Cell::new(false),
             closed: Cell::new(false),
         };
-        Ok(EventLoop { handle: LoopHandle(Rc::new(state)), batch, incoming: VecDeque::new() })
+        Ok(EventLoop { handle: LoopHandle(Rc::new(state)), batch, incoming: Incoming::default() })
     }
 }
 
@@ -311,11 +310,10 @@ impl EventLoop {
     #[must_use]
     pub fn next_timeout(&self) -> Option<Duration> {
         let timeout = self.handle.sleep_time(None);
-        if timeout == Some(Duration::ZERO) || self.handle.shared().inbox.may_sleep() {
-            timeout
-        } else {
-            Some(Duration::ZERO)
-        }
+        let inbox = &self.handle.shared().inbox;
+        let may_wait =
+            timeout == Some(Duration::ZERO) || (self.incoming.is_empty() && inbox.may_sleep());
+        if may_wait { timeout } else { Some(Duration::ZERO) }
     }
 
     /// One turn; its step 5 begins with `first`.
@@ -335,12 +333,14 @@ impl EventLoop {
 
         let timeout = self.handle.sleep_time(timeout); // 2
         state.counters.wait_begins();
-        let waited = state.wait(timeout, &mut self.batch); // 3
+        let waited = state.wait(timeout, &mut self.batch, &mut self.incoming); // 3
         state.counters.wait_ends();
         state.turn_time.set(None);
         waited?;
 
-        state.shared.inbox.take(&mut self.incoming); // 4
+        if let Some(room) = self.incoming.room() {
+            state.shared.inbox.take(room); // 4
+        }
         self.handle.deliver_signals();
 
         let round = state.ready.borrow().len(); // 5
@@ -371,8 +371,14 @@ impl EventLoop {
 
 impl LoopState {
     /// Waits for readiness and for other threads, no longer than `timeout`; not at all when a panic has cut the last turn
-    /// short and left something in `batch`.
-    fn wait(&self, mut timeout: Option<Duration>, batch: &mut Batch) -> io::Result<()> {
+    /// short and left something in `batch`. What other threads have sent by the time that the loop would sleep is
+    /// `incoming`.
+    fn wait(
+        &self,
+        mut timeout: Option<Duration>,
+        batch: &mut Batch,
+        incoming: &mut Incoming,
+    ) -> io::Result<()> {
         if batch.has_rest() {
             return Ok(());
         }
@@ -385,7 +391,12 @@ impl LoopState {
                 }
                 timeout = timeout.map(|timeout| timeout - limit);
             }
-            if !inbox.may_sleep() {
+            if let Some(room) = incoming.room() {
+                if !inbox.may_sleep_or_take(room) {
+                    // Awake all the time, as the senders see it.
+                    return self.poller.wait(batch, Some(Duration::ZERO));
+                }
+            } else {
                 timeout = Some(Duration::ZERO);
             }
         }
@@ -473,7 +484,7 @@ impl LoopHandle {
 
     /// Runs the first `round` jobs of the ready queue, then what has come in, and nothing that these queue.
     #[inline(never)]
-    fn run_jobs(&self, mut round: usize, incoming: &mut VecDeque<Parcel>) {
+    fn run_jobs(&self, mut round: usize, incoming: &mut Incoming) {
         let mut group = Group::default();
         while let Some(job) = self.next_job(&mut round, incoming) {
             let name = job.name();
@@ -489,7 +500,7 @@ impl LoopHandle {
     }
 
     #[inline]
-    fn next_job(&self, round: &mut usize, incoming: &mut VecDeque<Parcel>) -> Option<Job> {
+    fn next_job(&self, round: &mut usize, incoming: &mut Incoming) -> Option<Job> {
         while *round > 0 {
             *round -= 1;
             // An empty place is that of a job that was cancelled.
@@ -498,7 +509,7 @@ impl LoopHandle {
                 return Some(job);
             }
         }
-        incoming.pop_front().map(Job::from)
+        incoming.pop().map(Job::from)
     }
 
     #[inline]
@@ -566,8 +577,8 @@ impl LoopHandle {
         state.signals.clear();
         state.pool.close();
         state.tasks.wake_all();
-        let abandoned = state.shared.inbox.close();
-        for parcel in abandoned {
+        let mut abandoned = Incoming::from(state.shared.inbox.close());
+        while let Some(parcel) = abandoned.pop() {
             self.drop_guarded(parcel);
         }
         for future in state.tasks.rest() {

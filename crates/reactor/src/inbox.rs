@@ -7,17 +7,29 @@
 //! What is read without the lock is read by the receiver only, and to spare it the lock.
 //! `tests/loom.rs` runs every interleaving of it.
 
-use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
-use crate::sync::{AtomicBool, AtomicUsize, Mutex};
+use crate::sync::{AtomicBool, Mutex};
+
+/// What an inbox keeps its items in, in the order in which they were added.
+pub(crate) trait Queue: Default {
+    type Item;
+
+    fn add(&mut self, item: Self::Item);
+
+    fn is_empty(&self) -> bool;
+}
 
 /// A queue from many threads to one that sleeps.
+///
+/// What all of them touch lies on one cache line, and nothing else does.
 #[derive(Debug)]
-pub(crate) struct Inbox<T> {
+#[repr(align(64))]
+pub(crate) struct Inbox<Q> {
     /// `None` once the receiver is gone.
-    items: Mutex<Option<VecDeque<T>>>,
-    len: AtomicUsize,
+    items: Mutex<Option<Q>>,
+    /// Whether something is waiting.
+    filled: AtomicBool,
     asleep: AtomicBool,
 }
 
@@ -32,29 +44,30 @@ pub(crate) enum Pushed<T> {
     Refused(T),
 }
 
-impl<T> Default for Inbox<T> {
+impl<Q: Queue> Default for Inbox<Q> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<T> Inbox<T> {
+impl<Q: Queue> Inbox<Q> {
     /// An empty inbox with an awake receiver.
     #[must_use]
     pub(crate) fn new() -> Self {
         Self {
-            items: Mutex::new(Some(VecDeque::new())),
-            len: AtomicUsize::new(0),
+            items: Mutex::new(Some(Q::default())),
+            filled: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
         }
     }
 
     /// Sends `item`.
-    pub(crate) fn push(&self, item: T) -> Pushed<T> {
+    #[inline]
+    pub(crate) fn push(&self, item: Q::Item) -> Pushed<Q::Item> {
         let mut items = lock(&self.items);
         let Some(items) = items.as_mut() else { return Pushed::Refused(item) };
-        items.push_back(item);
-        self.len.store(items.len(), Ordering::Relaxed);
+        items.add(item);
+        self.filled.store(true, Ordering::Relaxed);
         if self.asleep.load(Ordering::Relaxed) {
             self.awake();
             return Pushed::WakeIt;
@@ -65,10 +78,25 @@ impl<T> Inbox<T> {
     /// Whether the receiver may go to sleep; if not, something is waiting. After its sleep it calls
     /// [`awake`](Self::awake).
     pub(crate) fn may_sleep(&self) -> bool {
-        let items = lock(&self.items);
-        let may_sleep = items.as_ref().is_none_or(VecDeque::is_empty);
-        self.asleep.store(may_sleep, Ordering::Relaxed);
+        self.sleeps(lock(&self.items).as_ref())
+    }
+
+    /// The same, and takes what is waiting, as [`take`](Self::take) does: once over the lock for both. A busy receiver
+    /// that comes back to it again and again takes it away from the senders each time.
+    pub(crate) fn may_sleep_or_take(&self, buffer: &mut Q) -> bool {
+        let mut items = lock(&self.items);
+        let may_sleep = self.sleeps(items.as_ref());
+        if let Some(items) = items.as_mut().filter(|_| !may_sleep) {
+            self.swap(items, buffer);
+        }
         may_sleep
+    }
+
+    /// Notes under the lock whether the receiver sleeps.
+    fn sleeps(&self, items: Option<&Q>) -> bool {
+        let sleeps = items.is_none_or(Q::is_empty);
+        self.asleep.store(sleeps, Ordering::Relaxed);
+        sleeps
     }
 
     /// The receiver is awake. A sender that misses this wakes it once for nothing.
@@ -78,23 +106,27 @@ impl<T> Inbox<T> {
 
     /// Whether nothing is waiting, as far as the receiver knows without the lock.
     pub(crate) fn is_empty(&self) -> bool {
-        self.len.load(Ordering::Relaxed) == 0
+        !self.filled.load(Ordering::Relaxed)
     }
 
-    /// Takes everything, in the order of the pushes, by swapping with an empty `buffer`.
-    pub(crate) fn take(&self, buffer: &mut VecDeque<T>) {
+    /// Takes everything, by swapping with an empty `buffer`.
+    pub(crate) fn take(&self, buffer: &mut Q) {
         if self.is_empty() {
             return;
         }
         if let Some(items) = lock(&self.items).as_mut() {
-            std::mem::swap(items, buffer);
-            self.len.store(items.len(), Ordering::Relaxed);
+            self.swap(items, buffer);
         }
     }
 
+    fn swap(&self, items: &mut Q, buffer: &mut Q) {
+        std::mem::swap(items, buffer);
+        self.filled.store(!items.is_empty(), Ordering::Relaxed);
+    }
+
     /// The receiver is gone: refuses everything from now on, and gives what was left.
-    pub(crate) fn close(&self) -> VecDeque<T> {
-        self.len.store(0, Ordering::Relaxed);
+    pub(crate) fn close(&self) -> Q {
+        self.filled.store(false, Ordering::Relaxed);
         lock(&self.items).take().unwrap_or_default()
     }
 

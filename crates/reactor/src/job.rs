@@ -8,11 +8,15 @@
 //! A `Box<dyn FnOnce()>` would be the safe way, and costs an allocation for each deferred call, each timer and each
 //! message of another thread; freeing the last in the thread that received it costs most of all.
 
+mod parcels;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::{self, ManuallyDrop, MaybeUninit};
 
 use async_task::Runnable;
+
+pub(crate) use parcels::{Incoming, Parcel, Parcels};
 
 use crate::handle::LoopHandle;
 
@@ -75,8 +79,10 @@ impl<R: Run> Run for Box<R> {
     }
 }
 
+type Word = MaybeUninit<*mut ()>;
+
 /// Room for what most closures capture: a handle or two, and a number.
-type Data = MaybeUninit<[*mut (); 3]>;
+type Data = [Word; 3];
 
 /// Something to run once. Dropping it drops what it captured.
 pub(crate) struct Job {
@@ -90,6 +96,8 @@ pub(crate) struct Job {
 /// What a job holds. The data goes by value: a job whose address nobody takes is moved in registers.
 struct Kind {
     name: &'static str,
+    /// How many words of the data are the value's.
+    words: usize,
     /// Takes the value out of the data, and runs it.
     run: unsafe fn(Data, &LoopHandle),
     /// Takes the value out of the data, and drops it.
@@ -112,7 +120,8 @@ impl Kind {
             let value = unsafe { data.as_ptr().cast::<R>().read() };
             mem::drop(value);
         }
-        Self { name: R::NAME, run: run::<R>, drop: drop::<R> }
+        let words = size_of::<R>().div_ceil(size_of::<Word>());
+        Self { name: R::NAME, words, run: run::<R>, drop: drop::<R> }
     }
 }
 
@@ -125,7 +134,7 @@ impl Job {
     #[inline]
     fn store<R: Run>(value: R) -> Self {
         assert!(fits::<R>(), "a job's value has room");
-        let mut data = Data::uninit();
+        let mut data = [Word::uninit(); 3];
         // SAFETY: it fits, in size and in alignment.
         unsafe { data.as_mut_ptr().cast::<R>().write(value) };
         Self { kind: const { &Kind::of::<R>() }, data, _bound: PhantomData }
@@ -135,6 +144,13 @@ impl Job {
     #[inline]
     pub(crate) fn name(&self) -> &'static str {
         self.kind.name
+    }
+
+    /// What it consists of; who puts these together again has the job.
+    #[inline]
+    fn into_parts(self) -> (&'static Kind, Data) {
+        let job = ManuallyDrop::new(self);
+        (job.kind, job.data)
     }
 
     #[inline]
@@ -156,27 +172,6 @@ impl Drop for Job {
 impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Job").field(&self.name()).finish()
-    }
-}
-
-/// A job that came from another thread, or goes to one.
-#[derive(Debug)]
-pub(crate) struct Parcel(Job);
-
-// SAFETY: a parcel is only made of what is `Send`.
-unsafe impl Send for Parcel {}
-
-impl Parcel {
-    #[inline]
-    pub(crate) fn new<R: Run + Send>(run: R) -> Self {
-        Self(Job::new(run))
-    }
-}
-
-impl From<Parcel> for Job {
-    #[inline]
-    fn from(parcel: Parcel) -> Self {
-        parcel.0
     }
 }
 

@@ -9,14 +9,28 @@ use async_task::Runnable;
 
 use crate::answer::{self, Answer, Unanswered};
 use crate::handle::LoopHandle;
-use crate::inbox::{Inbox, Pushed};
-use crate::job::{Parcel, Post};
+use crate::inbox::{Inbox, Pushed, Queue};
+use crate::job::{Parcel, Parcels, Post};
 use crate::poll::Waker;
 use crate::statistics::Statistics;
 
+impl Queue for Parcels {
+    type Item = Parcel;
+
+    #[inline]
+    fn add(&mut self, parcel: Parcel) {
+        self.push(parcel);
+    }
+
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.is_empty()
+    }
+}
+
 /// The part of a loop that other threads may touch.
 pub(crate) struct Shared {
-    pub(crate) inbox: Inbox<Parcel>,
+    pub(crate) inbox: Inbox<Parcels>,
     waker: Waker,
     /// The loop's.
     thread: ThreadId,

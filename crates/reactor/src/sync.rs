@@ -1,12 +1,6 @@
 //! The primitives of the cross-thread queue: the standard ones, or loom's when it models them.
 
 #[cfg(loom)]
-pub(crate) use loom::sync::{
-    Mutex,
-    atomic::{AtomicBool, AtomicUsize},
-};
+pub(crate) use loom::sync::{Mutex, atomic::AtomicBool};
 #[cfg(not(loom))]
-pub(crate) use std::sync::{
-    Mutex,
-    atomic::{AtomicBool, AtomicUsize},
-};
+pub(crate) use std::sync::{Mutex, atomic::AtomicBool};

@@ -13,7 +13,7 @@ mod sync;
 
 use std::collections::VecDeque;
 
-use inbox::{Inbox, Pushed};
+use inbox::{Inbox, Pushed, Queue};
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
@@ -51,9 +51,21 @@ fn model(story: impl Fn() + Sync + Send + 'static) {
 
 const PREEMPTIONS: usize = 3;
 
+impl<T> Queue for VecDeque<T> {
+    type Item = T;
+
+    fn add(&mut self, item: T) {
+        self.push_back(item);
+    }
+
+    fn is_empty(&self) -> bool {
+        Self::is_empty(self)
+    }
+}
+
 /// A loop as its remotes share it.
 struct Shared {
-    inbox: Inbox<usize>,
+    inbox: Inbox<VecDeque<usize>>,
     poller: Poller,
     wakes: AtomicUsize,
 }
@@ -84,12 +96,14 @@ impl Shared {
 
     /// One turn, in the order of the event loop's.
     fn turn(&self, got: &mut Vec<usize>) {
-        if self.inbox.may_sleep() {
+        let mut buffer = VecDeque::new();
+        if self.inbox.may_sleep_or_take(&mut buffer) {
             self.poller.wait();
         }
         self.inbox.awake();
-        let mut buffer = VecDeque::new();
-        self.inbox.take(&mut buffer);
+        if buffer.is_empty() {
+            self.inbox.take(&mut buffer);
+        }
         got.extend(buffer);
     }
 }
