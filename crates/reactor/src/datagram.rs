@@ -1,6 +1,6 @@
 //! Datagrams on descriptors: core's datagram driver with a [`DatagramSocket`] and its registration as the I/O object.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::OnceCell;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -64,8 +64,6 @@ pub struct PolledDatagrams<S> {
     registration: Registration,
     /// What the system said, once somebody has asked.
     local: OnceCell<Address>,
-    /// Whether a duplicate of the descriptor may exist.
-    lent: Cell<bool>,
 }
 
 /// The driver of datagrams on a descriptor.
@@ -81,8 +79,8 @@ pub fn datagrams<S: DatagramSocket>(
 ) -> Rc<DatagramDriver<S>> {
     let registration = Registration::new(handle);
     let key = registration.key();
-    let lent = Cell::new(!socket.is_exclusive());
-    let io = PolledDatagrams { socket: Some(socket), registration, local: OnceCell::new(), lent };
+    registration.set_exclusive(socket.is_exclusive());
+    let io = PolledDatagrams { socket: Some(socket), registration, local: OnceCell::new() };
     let driver = DatagramDriver::new(io, handle.clone(), handle.next_id(), protocol, options);
     handle.attach(key, Rc::clone(&driver) as Rc<dyn Source>);
     driver
@@ -146,11 +144,7 @@ impl<S: DatagramSocket> DatagramIo for PolledDatagrams<S> {
             if keep_facts {
                 self.ask_local(&socket);
             }
-            if self.lent.get() {
-                self.registration.close(&socket);
-            } else {
-                self.registration.close_exclusive(&socket);
-            }
+            self.registration.close(&socket);
         }
     }
 
@@ -167,7 +161,8 @@ impl<S: DatagramSocket> DatagramIo for PolledDatagrams<S> {
                 self.local.get().cloned().map(LocalAddr)
             })
             .provide(|| {
-                self.lent.set(true);
+                // Which lends a duplicate.
+                self.registration.set_exclusive(false);
                 SocketView::new(View(access()))
             });
         if let Some(socket) = &self.socket {

@@ -18,6 +18,9 @@ pub(crate) struct Key {
 const _: () = assert!(usize::BITS == 64, "wharf needs 64-bit keys");
 
 impl Key {
+    /// Bits that no key has set, as the poller's word: there are fewer places than a thousand million.
+    pub(crate) const SPARE: [usize; 2] = [1 << 30, 1 << 31];
+
     pub(crate) fn to_usize(self) -> usize {
         (self.generation as usize) << 32 | self.index as usize
     }
@@ -37,6 +40,9 @@ struct Slot {
     /// What lives here; nothing yet in a slot that is promised to a source that is being made.
     source: Option<Rc<dyn Source>>,
 }
+
+/// How many places there may be.
+const MOST: u32 = 1 << 30;
 
 /// The end of the free list.
 const NONE: u32 = u32::MAX;
@@ -80,7 +86,7 @@ impl Registry {
             self.first_free = std::mem::replace(&mut slot.next_free, TAKEN);
             return Key { index, generation: slot.generation };
         }
-        let index = u32::try_from(self.slots.len()).ok().filter(|index| *index < TAKEN);
+        let index = u32::try_from(self.slots.len()).ok().filter(|index| *index < MOST);
         let index = index.expect("there are fewer descriptors than that");
         let generation = self.first_generation;
         self.slots.push(Slot { generation, next_free: TAKEN, source: None });

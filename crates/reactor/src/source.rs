@@ -1,6 +1,7 @@
 //! What transport crates build on: a [`Source`] is what the loop calls when a descriptor is ready, and a
 //! [`Registration`] is its place on the loop.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
@@ -48,8 +49,28 @@ pub trait Connection {
 /// The descriptor is the caller's; it must be given to [`close`](Self::close) before it is closed.
 pub struct Registration {
     handle: LoopHandle,
-    key: Key,
-    polled: bool,
+    place: Cell<Place>,
+}
+
+/// A key, and in its spare bits two facts about the descriptor: every connection has one.
+#[derive(Clone, Copy)]
+struct Place(usize);
+
+impl Place {
+    const POLLED: usize = Key::SPARE[0];
+    const EXCLUSIVE: usize = Key::SPARE[1];
+
+    fn key(self) -> Key {
+        Key::from_usize(self.0 & !(Self::POLLED | Self::EXCLUSIVE))
+    }
+
+    fn is(self, fact: usize) -> bool {
+        self.0 & fact != 0
+    }
+
+    fn with(self, fact: usize, so: bool) -> Self {
+        Self(if so { self.0 | fact } else { self.0 & !fact })
+    }
 }
 
 impl Registration {
@@ -58,23 +79,29 @@ impl Registration {
     #[must_use]
     pub fn new(handle: &LoopHandle) -> Self {
         let key = handle.registry().borrow_mut().reserve();
-        Self { handle: handle.clone(), key, polled: false }
+        Self { handle: handle.clone(), place: Cell::new(Place(key.to_usize())) }
     }
 
     /// The place, for [`LoopHandle::attach`].
     pub(crate) fn key(&self) -> Key {
-        self.key
+        self.place.get().key()
     }
 
     /// Puts the source there that is to be called.
     pub fn attach(&self, source: Rc<dyn Source>) {
-        self.handle.attach(self.key, source);
+        self.handle.attach(self.key(), source);
     }
 
     /// The loop.
     #[must_use]
     pub fn handle(&self) -> &LoopHandle {
         &self.handle
+    }
+
+    /// Whether the descriptor has no duplicate; it may have one unless this was said. A poller that forgets such a
+    /// descriptor when it is closed, as epoll does, need not be told then, which spares a system call.
+    pub fn set_exclusive(&self, exclusive: bool) {
+        self.place.set(self.place.get().with(Place::EXCLUSIVE, exclusive));
     }
 
     /// Polls `fd` for exactly this from now on.
@@ -102,12 +129,13 @@ impl Registration {
         if self.handle.is_closed() {
             return Err(io::Error::other(LoopClosed));
         }
-        let poller = self.handle.poller();
-        if self.polled {
-            return poller.modify(fd.as_fd(), self.key.to_usize(), interest, trigger);
+        let (poller, place) = (self.handle.poller(), self.place.get());
+        let key = place.key().to_usize();
+        if place.is(Place::POLLED) {
+            return poller.modify(fd.as_fd(), key, interest, trigger);
         }
-        poller.add(fd.as_fd(), self.key.to_usize(), interest, trigger)?;
-        self.polled = true;
+        poller.add(fd.as_fd(), key, interest, trigger)?;
+        self.place.set(place.with(Place::POLLED, true));
         Ok(())
     }
 
@@ -116,30 +144,23 @@ impl Registration {
     /// # Errors
     /// The poller's.
     pub fn suspend(&mut self, fd: impl AsFd) -> io::Result<()> {
-        if std::mem::take(&mut self.polled) {
-            self.handle.poller().delete(fd.as_fd())?;
-        }
-        Ok(())
+        let place = self.place.get();
+        self.place.set(place.with(Place::POLLED, false));
+        if place.is(Place::POLLED) { self.handle.poller().delete(fd.as_fd()) } else { Ok(()) }
     }
 
-    /// Stops polling `fd` and gives the place back.
+    /// Stops polling `fd`, which is closed right after, and gives the place back.
     pub fn close(&mut self, fd: impl AsFd) {
-        // Fails only for a descriptor that is not registered.
-        let _ = self.suspend(fd);
+        let exclusive = self.place.get().is(Place::EXCLUSIVE);
+        if !(exclusive && self.handle.poller().forgets_closed()) {
+            // Fails only for a descriptor that is not registered.
+            let _ = self.suspend(fd);
+        }
         self.release();
     }
 
-    /// The same for a descriptor that is closed right after and has no duplicate. Where the system then forgets it by
-    /// itself, as epoll does, this spares the call.
-    pub fn close_exclusive(&mut self, fd: impl AsFd) {
-        if self.handle.poller().forgets_closed() {
-            self.polled = false;
-        }
-        self.close(fd);
-    }
-
     fn release(&self) {
-        let source = self.handle.registry().borrow_mut().remove(self.key);
+        let source = self.handle.registry().borrow_mut().remove(self.key());
         drop(source);
     }
 }
@@ -153,8 +174,8 @@ impl Drop for Registration {
 impl fmt::Debug for Registration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Registration")
-            .field("key", &self.key)
-            .field("polled", &self.polled)
+            .field("key", &self.key())
+            .field("polled", &self.place.get().is(Place::POLLED))
             .finish_non_exhaustive()
     }
 }

@@ -85,8 +85,6 @@ pub struct Polled<S> {
     socket: Option<S>,
     registration: Registration,
     addresses: Cell<Addresses>,
-    /// Whether a duplicate of the descriptor may exist.
-    lent: Cell<bool>,
 }
 
 /// The peer's address, and our own once the socket is closed, for those who ask later. Every connection keeps this, so what
@@ -141,13 +139,9 @@ pub fn stream<S: StreamSocket>(
 ) -> Rc<StreamDriver<S>> {
     let registration = Registration::new(handle);
     let key = registration.key();
-    let lent = Cell::new(!socket.is_exclusive());
-    let io = Polled {
-        socket: Some(socket),
-        registration,
-        addresses: Cell::new(Addresses::new(peer)),
-        lent,
-    };
+    registration.set_exclusive(socket.is_exclusive());
+    let io =
+        Polled { socket: Some(socket), registration, addresses: Cell::new(Addresses::new(peer)) };
     let driver = StreamDriver::new(io, handle.clone(), handle.next_id(), protocol, options);
     handle.attach(key, Rc::clone(&driver) as Rc<dyn Source>);
     driver
@@ -253,11 +247,7 @@ impl<S: StreamSocket> StreamIo for Polled<S> {
             if keep_facts {
                 self.keep_local(&socket);
             }
-            if self.lent.get() {
-                self.registration.close(&socket);
-            } else {
-                self.registration.close_exclusive(&socket);
-            }
+            self.registration.close(&socket);
         }
     }
 
@@ -271,7 +261,8 @@ impl<S: StreamSocket> StreamIo for Polled<S> {
             .provide_some(|| local().map(LocalAddr))
             .provide_some(|| self.known().peer.map(PeerAddr))
             .provide(|| {
-                self.lent.set(true);
+                // Which lends a duplicate.
+                self.registration.set_exclusive(false);
                 SocketView::new(View(access()))
             });
         if let Some(socket) = &self.socket {
