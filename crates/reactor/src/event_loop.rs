@@ -5,7 +5,8 @@
 //! 1. settle what was written or closed from outside;
 //! 2. decide how long to sleep: not at all while something is queued, else until the first timer;
 //! 3. wait for readiness;
-//! 4. take what other threads have sent, and the signals that have come;
+//! 4. take what other threads have sent, unless that kept the loop awake and was taken in 2, and the signals that have
+//!    come;
 //! 5. run what was queued before this point, and nothing that is queued meanwhile;
 //! 6. hand out readiness: each connection reads, calls its protocol, flushes and settles;
 //! 7. run the timers that are due, and none that is set meanwhile;

@@ -115,9 +115,8 @@ impl Registration {
 
     /// Polls `fd` until it is readable, and no longer: the source is called once, and not again before this is.
     ///
-    /// For what becomes readable for good, as the pidfd of a process does. It may then be closed by
-    /// [`close_exclusive`](Self::close_exclusive) even if it has duplicates: they bring one event at most, which hits
-    /// nothing.
+    /// For what becomes readable for good, as the pidfd of a process does. It may then be called
+    /// [exclusive](Self::set_exclusive) even if it has duplicates: they bring one event at most, which hits nothing.
     ///
     /// # Errors
     /// As [`set_interest`](Self::set_interest).

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use socket2::SockRef;
+use wharf::reactor::stream::SocketView;
 use wharf::{EventLoop, tcp};
 
 use crate::support::{Log, event_loop, manual_loop, turns};
@@ -32,6 +33,28 @@ fn a_closed_socket_with_a_duplicate_elsewhere_is_not_polled_any_more() {
     turns(&mut ev, 3);
     peer.write_all(b"x").unwrap();
     assert_eq!(events_of(&mut ev, 20), 0);
+    drop(duplicate);
+}
+
+#[test]
+fn a_closed_socket_that_was_lent_is_not_polled_any_more() {
+    let mut ev = event_loop();
+    let handle = ev.handle().clone();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let connecting = tcp::connect(&handle, address, Log::default).into_future();
+    let (transport, _log) = ev.block_on(connecting).unwrap();
+    let (mut peer, _) = listener.accept().unwrap();
+    let view = transport.extra::<SocketView>().unwrap();
+    let duplicate = view.with(|fd| fd.try_clone_to_owned()).unwrap().unwrap();
+    transport.close();
+    turns(&mut ev, 3);
+    peer.write_all(b"x").unwrap();
+    // An event for nobody is not counted, but ends a wait.
+    let before = ev.statistics().turns;
+    ev.block_on(handle.sleep(Duration::from_millis(2)));
+    let taken = ev.statistics().turns - before;
+    assert!(taken < 10, "{taken} turns");
     drop(duplicate);
 }
 
