@@ -95,7 +95,9 @@ impl Watch {
             let mut child = self.child.borrow_mut();
             if let Some(end) = child.end() {
                 // Its duplicates, of whoever has asked for one and of children that others are starting, say nothing more.
-                self.registration.borrow_mut().close_exclusive(end);
+                let mut registration = self.registration.borrow_mut();
+                registration.set_exclusive(true);
+                registration.close(end);
             }
             child.forget_end();
         }
