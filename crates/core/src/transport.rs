@@ -54,6 +54,9 @@ pub trait BaseTransport: 'static {
 
     /// Ends the connection after everything that is queued has gone out, which may take no longer than the close
     /// timeout without progress (rule T13). Reading stops at once.
+    ///
+    /// When bytes of the peer are unread by then, it meets a reset, which may overtake what was written last.
+    /// Who must be heard calls [`write_eof`](WriteTransport::write_eof) and lets the peer end.
     fn close(&self);
 
     /// Ends the connection at once; what is queued is dropped.
