@@ -39,6 +39,8 @@
 //! # The crates
 //!
 //! This one only re-exports; each part can be depended on by itself.
+//! `tcp` is on unless said otherwise, and `reactor` with it.
+//! `full` is `tcp`, `udp`, `subprocess`, `tls`, `codec` and `streams`.
 //!
 //! | feature | crate | what it is |
 //! | --- | --- | --- |
@@ -47,6 +49,7 @@
 //! | `tcp` | `wharf-tcp` | TCP and Unix streams |
 //! | `subprocess` | `wharf-subprocess` | child processes and their pipes; pipes, FIFOs, terminals and devices |
 //! | `tls`, `tls-ring` | `wharf-tls` | TLS over any byte stream |
+//! | `platform-roots`, `webpki-roots` | `wharf-tls` | whom a client trusts: as the system does, as Mozilla does |
 //! | `udp` | `wharf-udp` | UDP and Unix datagrams, in batches |
 //! | `codec` | `wharf-codec` | frames: codecs as protocols |
 //! | `streams` | `wharf-streams` | a reader and a writer, for async code |
