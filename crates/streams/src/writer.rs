@@ -96,7 +96,8 @@ impl StreamWriter {
         self.transport.is_closing()
     }
 
-    /// Waits until the connection is over, and says why. Does not close it.
+    /// Waits until the connection is over, and says why. Does not close it: after the peer's end our direction is still
+    /// open, so whoever has read to the end calls [`close`](Self::close) first, or may wait for ever.
     ///
     /// Cancel-safe.
     #[doc(alias = "wait_closed")]
