@@ -308,13 +308,15 @@ impl Server {
     /// let report = ev.block_on(async {
     ///     let server = wharf_tcp::listen(&handle, "127.0.0.1:7000", || Echo).await?;
     ///     stopped.await;
+    ///     server.close_clients();
     ///     Ok::<_, std::io::Error>(server.drain(Duration::from_secs(10)).await)
     /// })?;
     /// println!("{report}");
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
-    /// Several servers are drained at the same time by spawning their drains.
+    /// The report counts the connections that are alive when this begins.
+    /// Several servers are drained at the same time by spawning their drains, each after its `close_clients`.
     pub async fn drain(&self, deadline: Duration) -> DrainReport {
         self.close();
         let before = self.connections();
