@@ -60,6 +60,9 @@ impl Protocol for Member {
     fn data_received(&mut self, transport: &TransportRef, data: &[u8]) {
         self.partial.extend_from_slice(data);
         while let Some(end) = self.partial.iter().position(|byte| *byte == b'\n') {
+            if end > LONGEST_LINE {
+                return transport.fail("the line is too long".into());
+            }
             let line: Vec<u8> = self.partial.drain(..=end).collect();
             self.line(transport, String::from_utf8_lossy(&line).trim_end());
         }
