@@ -139,6 +139,18 @@ impl TransportRef {
         let previous = self.0.replace_protocol(protocol, leftover);
         (shared, previous)
     }
+
+    /// The transport that the protocol at the top talks to: this one, or that of the layer above it, such as TLS, whose
+    /// close says goodbye to the peer where a close of this one would cut it off.
+    ///
+    /// This one, too, while a layer is not established: there is nobody to say goodbye to yet.
+    #[must_use]
+    pub fn uppermost(&self) -> Self {
+        match self.0.protocol() {
+            Some(protocol) => protocol.uppermost(self),
+            None => self.clone(),
+        }
+    }
 }
 
 impl From<TransportRef> for ReadTransportRef {

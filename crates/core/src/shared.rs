@@ -113,6 +113,12 @@ impl StreamProtocol {
         self.0.above()
     }
 
+    /// See [`TransportRef::uppermost`].
+    #[must_use]
+    pub fn uppermost(&self, below: &TransportRef) -> TransportRef {
+        self.0.uppermost(below)
+    }
+
     /// Refuses a protocol that its user holds a borrow of while the loop runs (rule T11). A driver calls this before
     /// each callback and outside its guard, because the bug is not the protocol's.
     ///
@@ -303,6 +309,12 @@ pub trait Layer: 'static {
     /// connection from outside; whoever waits for the layer asks [`poll_established`](Self::poll_established).
     fn above(&self) -> Option<TransportRef> {
         None
+    }
+
+    /// The transport that the protocol at the top of the layers talks to, which is `below` where none stands above it. A
+    /// layer that stands, and is not broken, gives the uppermost one of its own.
+    fn uppermost(&self, below: &TransportRef) -> TransportRef {
+        below.clone()
     }
 }
 

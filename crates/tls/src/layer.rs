@@ -481,6 +481,13 @@ impl shared::Layer for Layer {
         let driver = self.stream()?.driver;
         (!driver.is_lost()).then(|| driver.handle())
     }
+
+    fn uppermost(&self, below: &TransportRef) -> TransportRef {
+        match self.stream() {
+            Some(stream) if stream.session.can_say_goodbye() => stream.driver.handle().uppermost(),
+            _ => below.clone(),
+        }
+    }
 }
 
 /// What the loss of the transport below is to the stream above.

@@ -155,6 +155,11 @@ impl Session {
         self.parts.borrow().state.phase()
     }
 
+    /// Whether the peer can be told that we close, or has been.
+    pub(crate) fn can_say_goodbye(&self) -> bool {
+        matches!(self.phase(), Phase::Open | Phase::Farewell | Phase::Leaving)
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.parts.borrow().full
     }
