@@ -61,13 +61,12 @@ impl Admission {
         Some(Ticket(Rc::clone(self)))
     }
 
-    /// Lets the first `count` in the line ask again. Those who have left do not count.
+    /// Lets the first `count` in the line ask again. Those who have left do not count, though somebody may hold them still.
     fn ask(&self, mut count: usize) {
         while count > 0 {
             let first = self.waiting.borrow_mut().pop_front();
             let Some(first) = first else { return };
-            if let Some(layer) = first.upgrade() {
-                layer.enlist();
+            if first.upgrade().is_some_and(|layer| layer.enlist()) {
                 count -= 1;
             }
         }

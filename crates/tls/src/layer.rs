@@ -144,12 +144,13 @@ impl Layer {
         self.stream.borrow().clone()
     }
 
-    /// Has the layer settled before the turn ends.
-    pub(crate) fn enlist(&self) {
-        let (Some(me), Some(stream)) = (self.me.upgrade(), self.stream()) else { return };
+    /// Has the layer settled before the turn ends. Says whether it will be: one that is over has nothing to settle.
+    pub(crate) fn enlist(&self) -> bool {
+        let (Some(me), Some(stream)) = (self.me.upgrade(), self.stream()) else { return false };
         if !self.enlisted.replace(true) {
             stream.session.host().enlist(me);
         }
+        true
     }
 
     // ---- moving on ----
