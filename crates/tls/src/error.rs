@@ -2,7 +2,7 @@
 
 use std::io;
 
-use wharf_core::Lost;
+use wharf_core::{Fault, Lost};
 
 /// What went wrong with TLS.
 ///
@@ -28,6 +28,9 @@ pub enum Error {
     /// The server's name is neither a DNS name nor an IP address.
     #[error("{0:?} is not the name of a TLS server")]
     InvalidServerName(String),
+    /// The protocol panicked in `connection_made`: the connection could be used, and is not.
+    #[error(transparent)]
+    Fault(Fault),
     /// The connection below was lost before the handshake was over.
     #[error("the connection was lost during the TLS handshake: {text}")]
     ConnectionLost {
@@ -62,6 +65,7 @@ impl Error {
             Self::HandshakeTimedOut => io::ErrorKind::TimedOut,
             Self::HandshakeEnded => io::ErrorKind::UnexpectedEof,
             Self::InvalidServerName(_) => io::ErrorKind::InvalidInput,
+            Self::Fault(_) => io::ErrorKind::Other,
             Self::ConnectionLost { kind, .. } => *kind,
         }
     }

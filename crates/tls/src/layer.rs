@@ -226,8 +226,7 @@ impl Layer {
         let mut outcome = Ok(stream.driver.handle());
         if !self.took_over.get() {
             if let Err(fault) = stream.driver.begin() {
-                let text = fault.to_string();
-                outcome = Err(Error::ConnectionLost { kind: io::ErrorKind::Other, text });
+                outcome = Err(Error::Fault(fault));
             }
         }
         if self.tell_outcome(outcome) {
