@@ -86,7 +86,8 @@ fn bt_05_the_caller_goes_on_before_the_first_data(bench: &mut Bench) {
 
 over_each!(
     bt_06_connection_lost_is_the_last_callback_and_comes_once
-    on memory, tcp, unix, tls, tls_in_tls: "a pipe is never reset"
+    on memory, tcp, unix, tls, tls_over_tcp, tls_over_unix, tls_in_tls:
+    "a pipe is never reset"
 );
 fn bt_06_connection_lost_is_the_last_callback_and_comes_once(bench: &mut Bench) {
     type End = fn(&TransportRef, &Peer);

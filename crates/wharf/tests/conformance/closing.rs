@@ -254,7 +254,8 @@ fn cl_14_an_abort_is_not_a_reset(bench: &mut Bench) {
 
 over_each!(
     cl_15_connection_lost_says_who_ended_it_and_how
-    on memory, tcp, unix, tls, tls_in_tls: "a pipe is never reset"
+    on memory, tcp, unix, tls, tls_over_tcp, tls_over_unix, tls_in_tls:
+    "a pipe is never reset"
 );
 fn cl_15_connection_lost_says_who_ended_it_and_how(bench: &mut Bench) {
     type End = fn(&TransportRef, &Peer, &Log);

@@ -8,7 +8,8 @@ use crate::support::{Bench, Call, Plain, Stubborn, over_each, pattern};
 
 over_each!(
     er_01_a_reset_of_an_idle_connection_is_the_end_without_eof
-    on memory, tcp, unix, tls, tls_in_tls, read_socket: "a pipe is never reset"
+    on memory, tcp, unix, tls, tls_over_tcp, tls_over_unix, tls_in_tls, read_socket:
+    "a pipe is never reset"
 );
 fn er_01_a_reset_of_an_idle_connection_is_the_end_without_eof(bench: &mut Bench) {
     let (log, transport, peer) = bench.connect();
@@ -22,7 +23,8 @@ fn er_01_a_reset_of_an_idle_connection_is_the_end_without_eof(bench: &mut Bench)
 
 over_each!(
     er_02_data_then_reset_is_data_then_loss
-    on memory, tcp, unix, tls, tls_in_tls, read_socket: "a pipe is never reset"
+    on memory, tcp, unix, tls, tls_over_tcp, tls_over_unix, tls_in_tls, read_socket:
+    "a pipe is never reset"
 );
 fn er_02_data_then_reset_is_data_then_loss(bench: &mut Bench) {
     for size in [None, Some(2)] {
@@ -40,7 +42,8 @@ fn er_02_data_then_reset_is_data_then_loss(bench: &mut Bench) {
 
 over_each!(
     er_03_a_paused_reader_that_writes_nothing_sees_no_reset
-    on memory, tcp, unix, tls, tls_in_tls, read_socket: "a pipe is never reset"
+    on memory, tcp, unix, tls, tls_over_tcp, tls_over_unix, tls_in_tls, read_socket:
+    "a pipe is never reset"
 );
 fn er_03_a_paused_reader_that_writes_nothing_sees_no_reset(bench: &mut Bench) {
     let (log, transport, peer) = bench.connect();
@@ -143,7 +146,8 @@ fn er_08_interruptions_are_never_seen(bench: &mut Bench) {
 
 over_each!(
     er_09_a_hang_up_without_data_is_one_loss_with_the_sockets_error
-    on memory, tcp, unix, tls, tls_in_tls: "a pipe is never reset"
+    on memory, tcp, unix, tls, tls_over_tcp, tls_over_unix, tls_in_tls:
+    "a pipe is never reset"
 );
 fn er_09_a_hang_up_without_data_is_one_loss_with_the_sockets_error(bench: &mut Bench) {
     // Nothing is read any more, so only the hang-up itself can tell.

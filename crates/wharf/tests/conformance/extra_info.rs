@@ -15,13 +15,14 @@ use crate::support::{Bench, Call, Folder, Over, Peer, Stubborn, over_each};
 
 over_each!(
     i_01_a_stream_knows_its_addresses_and_nothing_it_was_not_told
-    on memory, tcp, unix, tls, tls_in_tls: "a pipe has no addresses"
+    on memory, tcp, unix, tls, tls_over_tcp, tls_over_unix, tls_in_tls:
+    "a pipe has no addresses"
 );
 fn i_01_a_stream_knows_its_addresses_and_nothing_it_was_not_told(bench: &mut Bench) {
     struct Unheard;
     let (_log, transport, peer) = bench.connect();
     let (local, remote) = (transport.local_addr().unwrap(), transport.peer_addr().unwrap());
-    if bench.over() == Over::Tcp {
+    if bench.over().lowest() == Over::Tcp {
         let theirs = peer.with_socket(|socket| socket.local_addr().unwrap().as_socket());
         let ours = peer.with_socket(|socket| socket.peer_addr().unwrap().as_socket());
         assert_eq!((remote.ip(), local.ip()), (theirs, ours));
@@ -37,7 +38,8 @@ fn i_01_a_stream_knows_its_addresses_and_nothing_it_was_not_told(bench: &mut Ben
 
 over_each!(
     i_02_the_addresses_stay_readable_after_the_loss
-    on memory, tcp, unix, tls, tls_in_tls: "a pipe has no addresses"
+    on memory, tcp, unix, tls, tls_over_tcp, tls_over_unix, tls_in_tls:
+    "a pipe has no addresses"
 );
 fn i_02_the_addresses_stay_readable_after_the_loss(bench: &mut Bench) {
     let ends: [fn(&TransportRef); 2] =
@@ -46,7 +48,7 @@ fn i_02_the_addresses_stay_readable_after_the_loss(bench: &mut Bench) {
         for end in ends {
             let (log, transport, peer) = bench.connect();
             let expected = asked_before.then(|| (transport.local_addr(), transport.peer_addr()));
-            let port = (bench.over() == Over::Tcp)
+            let port = (bench.over().lowest() == Over::Tcp)
                 .then(|| peer.with_socket(|socket| socket.peer_addr().unwrap().as_socket()))
                 .flatten()
                 .map(|address| address.port());

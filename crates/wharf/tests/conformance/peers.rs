@@ -78,7 +78,8 @@ const STATES: [(&str, Reach, &[&str]); 8] = [
 
 over_each!(
     er_09_a_reset_in_any_state_is_one_loss_and_never_a_spin
-    on memory, tcp, unix, tls, tls_in_tls: "a pipe is never reset"
+    on memory, tcp, unix, tls, tls_over_tcp, tls_over_unix, tls_in_tls:
+    "a pipe is never reset"
 );
 fn er_09_a_reset_in_any_state_is_one_loss_and_never_a_spin(bench: &mut Bench) {
     for (name, reach, heard) in STATES {

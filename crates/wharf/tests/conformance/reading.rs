@@ -65,7 +65,8 @@ fn r_03_pause_and_resume_do_nothing_once_closing(bench: &mut Bench) {
 
 over_each!(
     r_04_a_paused_reader_hears_nothing_of_its_peer
-    on memory, tcp, unix, tls, tls_in_tls, read_socket: "a pipe is never reset"
+    on memory, tcp, unix, tls, tls_over_tcp, tls_over_unix, tls_in_tls, read_socket:
+    "a pipe is never reset"
 );
 fn r_04_a_paused_reader_hears_nothing_of_its_peer(bench: &mut Bench) {
     let (data, transport_of_data, sender) = bench.connect();
@@ -239,7 +240,8 @@ fn r_11_a_read_error_is_the_end(bench: &mut Bench) {
 
 over_each!(
     r_12_bytes_before_a_reset_are_delivered_first
-    on memory, tcp, unix, tls, tls_in_tls, read_socket: "a pipe is never reset"
+    on memory, tcp, unix, tls, tls_over_tcp, tls_over_unix, tls_in_tls, read_socket:
+    "a pipe is never reset"
 );
 fn r_12_bytes_before_a_reset_are_delivered_first(bench: &mut Bench) {
     let (log, transport, peer) = bench.connect();

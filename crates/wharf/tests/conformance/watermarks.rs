@@ -185,7 +185,12 @@ fn w_07_a_missing_mark_follows_from_the_other(bench: &mut Bench) {
     assert_eq!(marks(Limits::default()), (16_384, 65_536));
 }
 
-over_each!(w_08_a_high_mark_of_zero_pauses_by_any_byte_that_stays and written);
+over_each!(
+    w_08_a_high_mark_of_zero_pauses_by_any_byte_that_stays
+    on memory, tcp, unix, tls, tls_over_unix, tls_in_tls, pipes,
+    written_pipe, written_fifo, written_socket:
+    "while TLS makes its records, TCP may take what stayed"
+);
 fn w_08_a_high_mark_of_zero_pauses_by_any_byte_that_stays(bench: &mut Bench) {
     let (log, transport, peer) = bench.connect();
     transport.set_write_buffer_limits(Limits::high(0));
@@ -236,7 +241,12 @@ fn w_11_higher_limits_resume_a_paused_writer(bench: &mut Bench) {
     assert_eq!(log.story(), ["made", "pause", "resume"]);
 }
 
-over_each!(w_16_a_writer_that_goes_on_in_resume_writing_is_paused_and_resumed_in_turn and written);
+over_each!(
+    w_16_a_writer_that_goes_on_in_resume_writing_is_paused_and_resumed_in_turn
+    on memory, tcp, unix, tls, tls_over_unix, tls_in_tls, pipes,
+    written_pipe, written_fifo, written_socket:
+    "while TLS makes its records, TCP may take a megabyte of them"
+);
 fn w_16_a_writer_that_goes_on_in_resume_writing_is_paused_and_resumed_in_turn(bench: &mut Bench) {
     const CHUNK: usize = 1_000_000;
     let (log, transport, peer) = bench.connect();

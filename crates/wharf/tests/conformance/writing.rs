@@ -304,7 +304,8 @@ fn w_22_a_write_error_is_told_by_connection_lost_only(bench: &mut Bench) {
 
 over_each!(
     w_23_writes_after_an_error_are_dropped_without_a_word
-    on memory, tcp, unix, tls, tls_in_tls: "a pipe is never reset"
+    on memory, tcp, unix, tls, tls_over_tcp, tls_over_unix, tls_in_tls:
+    "a pipe is never reset"
 );
 fn w_23_writes_after_an_error_are_dropped_without_a_word(bench: &mut Bench) {
     bench.contain_faults();

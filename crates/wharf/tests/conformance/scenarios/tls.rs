@@ -13,6 +13,7 @@ use wharf::{Flow, KeepOpen, Lost, Protocol, TransportRef};
 use super::comparison::assert_conforms;
 use crate::support::authority::{Authority, BOTH, NAME};
 use crate::support::tls_peer::TlsPeer;
+use crate::support::{Over, poll};
 use crate::tls::rig::Rig;
 
 /// What a scenario has written so far.
@@ -139,7 +140,8 @@ struct Scene {
     rig: Rig,
     trace: Trace,
     transport: TransportRef,
-    peer: TlsPeer,
+    below: TransportRef,
+    peer: Rc<TlsPeer>,
 }
 
 impl Scene {
@@ -148,28 +150,23 @@ impl Scene {
     }
 
     fn with(change: impl FnOnce(&mut rustls::ClientConfig), done: &str) -> Self {
-        let (rig, trace) = (Rig::new(), Trace::default());
+        let (rig, trace) = (Rig::new(Over::Memory), Trace::default());
         let mut client = rig.authority.rustls_client(BOTH);
         let mut server = rig.authority.rustls_server(BOTH);
         server.alpn_protocols = vec![b"x/1".to_vec()];
         change(&mut client);
         let (below, peer) =
             rig.connect(Arc::new(client).into(), Recorder::new(&trace, "A"), server);
-        let layer = below.protocol().expect("it has been put there");
         rig.exchange(&peer);
         for line in done.lines() {
             trace.line(line);
         }
-        let waker = std::task::Waker::noop();
-        let mut cx = std::task::Context::from_waker(waker);
-        let std::task::Poll::Ready(Ok(transport)) = layer.poll_established(&below, &mut cx) else {
-            panic!("the handshake is over");
-        };
-        Self { rig, trace, transport, peer }
+        let transport = below.uppermost();
+        Self { rig, trace, transport, below, peer }
     }
 
     fn run(&self) {
-        self.rig.stage.run();
+        self.rig.run();
     }
 
     fn peer_sends(&self, data: &[u8]) {
@@ -194,7 +191,7 @@ impl Scene {
 
     /// The stream below, as the peer sees it.
     fn peer_sees(&self) {
-        let end = if self.peer.wire().seen() == Seen::Eof { "eof" } else { "open" };
+        let end = if self.peer.below().seen() == Seen::Eof { "eof" } else { "open" };
         self.trace.line(format!("peer< - {end}"));
     }
 
@@ -253,7 +250,7 @@ fn t01_the_peer_closes_in_order() {
 fn t02_a_truncation() {
     let scene = Scene::new();
     scene.peer_sends(b"half");
-    scene.peer.wire().close();
+    scene.peer.below().close();
     scene.trace.line("peer> tcp close, no close_notify");
     scene.run();
     scene.trace.assert_conforms("T02");
@@ -263,7 +260,7 @@ fn t02_a_truncation() {
 fn t03_a_reset_by_the_peer() {
     let scene = Scene::new();
     scene.trace.line("peer> reset");
-    scene.peer.wire().reset();
+    scene.peer.below().reset(&scene.below);
     scene.run();
     scene.trace.assert_conforms("T03");
 }
@@ -284,7 +281,7 @@ fn t04_application_data_after_our_close() {
 fn t05_garbage_after_the_handshake() {
     let scene = Scene::new();
     scene.trace.line("peer> garbage");
-    scene.peer.wire().send(b"this is not tls at all, sorry");
+    scene.peer.send_raw(b"this is not tls at all, sorry");
     scene.run();
     scene.trace.assert_conforms("T05");
 }
@@ -296,22 +293,23 @@ fn t06_nobody_answers_our_goodbye() {
     scene.run();
     scene.peer.take();
     scene.trace.value("connection_lost yet", scene.trace.has("connection_lost A"));
-    scene.rig.stage.advance(Duration::from_secs(5));
+    scene.rig.advance_by(Duration::from_secs(5));
     scene.trace.assert_conforms("T06");
 }
 
 #[test]
 fn t07_a_handshake_that_comes_to_nothing() {
-    let (rig, trace) = (Rig::new(), Trace::default());
+    let (rig, trace) = (Rig::new(Over::Memory), Trace::default());
     let connecting = |config: ClientConfig, server: rustls::ServerConfig| {
-        let (below, peer) = rig.connect(config, Recorder::new(&trace, "A"), server);
-        let layer = below.protocol().expect("it has been put there");
+        let recorder = Recorder::new(&trace, "A");
+        let laid = rig.begin(tls::client(config, NAME, || recorder)());
+        let peer = rig.server(laid.peer, server);
+        let mut established = laid.established;
         let outcome = move |rig: &Rig| {
-            rig.stage.run();
-            let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-            match layer.poll_established(&below, &mut cx) {
+            rig.run();
+            match poll(&mut established) {
                 std::task::Poll::Ready(Err(error)) => raised_by_connecting(&error),
-                other => panic!("{other:?}"),
+                _ => panic!("it does not fail"),
             }
         };
         (outcome, peer)
@@ -319,28 +317,28 @@ fn t07_a_handshake_that_comes_to_nothing() {
     let good = || rig.authority.rustls_server(BOTH);
 
     let brief = rig.authority.client().handshake_timeout(Duration::from_millis(200));
-    let (outcome, _silent) = connecting(brief, good());
-    rig.stage.run();
-    rig.stage.advance(Duration::from_millis(200));
+    let (mut outcome, _silent) = connecting(brief, good());
+    rig.run();
+    rig.advance_by(Duration::from_millis(200));
     trace.line(format!("> silent peer, timeout 0.2 raises {}", outcome(&rig)));
 
-    let (outcome, peer) = connecting(rig.authority.client(), good());
-    rig.stage.run();
-    peer.wire().close();
+    let (mut outcome, peer) = connecting(rig.authority.client(), good());
+    rig.run();
+    peer.below().close();
     trace.line("peer> close during the handshake");
     trace.line(format!("> peer closes raises {}", outcome(&rig)));
 
     let zero = rig.authority.client().handshake_timeout(Duration::ZERO);
-    let (outcome, _silent) = connecting(zero, good());
-    rig.stage.run();
-    rig.stage.advance(Duration::ZERO);
+    let (mut outcome, _silent) = connecting(zero, good());
+    rig.run();
+    rig.advance_by(Duration::ZERO);
     trace.line(format!("> timeout zero raises {}", outcome(&rig)));
 
     let stranger = Authority::new().rustls_server(BOTH);
     let identity = rig.authority.issue("other.test", |_| {});
     let misnamed = rig.authority.rustls_server_as(identity, BOTH);
     for (label, server) in [("unknown authority", stranger), ("wrong name", misnamed)] {
-        let (outcome, peer) = connecting(rig.authority.client(), server);
+        let (mut outcome, peer) = connecting(rig.authority.client(), server);
         rig.exchange(&peer);
         trace.line(format!("> {label} raises {}", outcome(&rig)));
         let told = match peer.with_engine(|engine| engine.process_new_packets().err()) {
@@ -354,7 +352,7 @@ fn t07_a_handshake_that_comes_to_nothing() {
 
 #[test]
 fn t08_both_ends_start_tls_on_one_connection() {
-    let (rig, trace) = (Rig::new(), Trace::default());
+    let (rig, trace) = (Rig::new(Over::Memory), Trace::default());
     let server_config = rig.authority.server();
     let client_config: ClientConfig = rig.authority.client();
     let told = trace.clone();
@@ -373,12 +371,12 @@ fn t08_both_ends_start_tls_on_one_connection() {
             transport.write(&reversed);
         }
     });
-    let pair = rig.stage.pair(server, Recorder::new(&trace, "C"));
+    let pair = rig.pair(server, Recorder::new(&trace, "C"));
     let (plain, client) = pair.second.clone();
-    rig.stage.turn();
+    rig.turn();
     plain.write(b"STARTTLS");
     while !trace.has("b'OK'") {
-        rig.stage.turn();
+        rig.turn();
     }
     let secure = Rc::new(RefCell::new(None));
     let (kept, told, before) = (Rc::clone(&secure), trace.clone(), plain.clone());
@@ -391,17 +389,17 @@ fn t08_both_ends_start_tls_on_one_connection() {
         transport.write(b"abc");
         kept.replace(Some(transport.clone()));
     }));
-    rig.stage.run();
+    rig.run();
     let secure: TransportRef = secure.take().expect("TLS was started");
     secure.close();
     trace.line("> close the TLS transport");
-    rig.stage.run();
+    rig.run();
     trace.assert_conforms("T08");
 }
 
 #[test]
 fn t09_the_handshake_begins_behind_the_last_plain_bytes() {
-    let (rig, trace) = (Rig::new(), Trace::default());
+    let (rig, trace) = (Rig::new(Over::Memory), Trace::default());
     let config = rig.authority.server();
     let told = trace.clone();
     let kept = Rc::new(RefCell::new(None));
@@ -424,10 +422,10 @@ fn t09_the_handshake_begins_behind_the_last_plain_bytes() {
     };
     trace.line("peer> plain bytes and ClientHello in one segment");
     trace.line("cb A connection_made");
-    let (_, _, wire) = rig.stage.wire(protocol);
-    let peer = TlsPeer::new(wire, &[Arc::new(rig.authority.rustls_client(BOTH))]);
+    let (_, below) = rig.lay(protocol);
+    let peer = rig.client(below, rig.authority.rustls_client(BOTH));
     let hello = peer.take_records();
-    peer.wire().send(&[b"GO", hello.as_slice()].concat());
+    peer.send_raw(&[b"GO", hello.as_slice()].concat());
     rig.exchange(&peer);
     let transport: TransportRef = kept.take().expect("it was called");
     trace.value("is_closing", transport.is_closing());
@@ -458,7 +456,7 @@ fn q04_close_twice_then_other_calls() {
 
 #[test]
 fn q19_tls_over_tls() {
-    let (rig, trace) = (Rig::new(), Trace::default());
+    let (rig, trace) = (Rig::new(Over::Memory), Trace::default());
     let (server_config, client_config) = (rig.authority.server(), rig.authority.client());
     let (told, inner_config) = (trace.clone(), server_config.clone());
     let server = Recorder::new(&trace, "S")
@@ -491,8 +489,8 @@ fn q19_tls_over_tls() {
         });
     let server = tls::server(server_config, once(server))();
     let client = tls::client(client_config, NAME, || client)();
-    let _pair = rig.stage.pair(server, client);
-    rig.stage.run();
+    let _pair = rig.pair(server, client);
+    rig.run();
     trace.assert_conforms("Q19");
 }
 

@@ -3,27 +3,24 @@
 use std::cell::{OnceCell, RefCell};
 use std::future::Future;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use wharf::guard::FaultReport;
 use wharf::memory::{ManualClock, Stage};
-use wharf::subprocess::{open_fifo_read, open_fifo_write};
 use wharf::tls::{self, ServerConfig, Tls, rustls};
 use wharf::{
     EventLoop, EventLoopBuilder, FaultPolicy, IntoProtocol, Limits, LoopHandle, Scheduler,
-    StreamProtocol, TransportRef, pipe, tcp, unix,
+    TransportRef,
 };
 
 use super::authority::{Authority, BOTH};
-use super::folder::Folder;
 use super::log::Log;
-use super::one_way;
-use super::peer::{Peer, tcp_pair, unix_pair};
+use super::over::Over;
+use super::peer::Peer;
 use super::tls_peer::TlsPeer;
 
 /// How long a turn waits for something to do. A test never depends on it: it only spares the processor.
@@ -61,100 +58,17 @@ pub(crate) fn pattern_from(start: usize, len: usize) -> Vec<u8> {
     (start..start + len).map(|index| u8::try_from(index % 251).unwrap_or_default()).collect()
 }
 
-/// The kind of transport under test.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Over {
-    Memory,
-    Tcp,
-    Unix,
-    /// TLS over memory.
-    Tls,
-    /// TLS over TLS over memory.
-    TlsInTls,
-    /// Two pipes as one stream.
-    Pipes,
-    /// One pipe that is read.
-    Read(Kind),
-    /// One pipe that is written.
-    Written(Kind),
-}
-
-/// What a pipe is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Pipe,
-    Fifo,
-    Socket,
-}
-
-impl Over {
-    /// Two connected sockets: the one to be put under a transport, and the peer's.
-    pub(crate) fn pair(self) -> (OwnedFd, Peer) {
-        match self {
-            Self::Tcp => tcp_pair(),
-            Self::Unix | Self::Read(Kind::Socket) | Self::Written(Kind::Socket) => unix_pair(),
-            Self::Read(kind) => {
-                let (ours, theirs) = pipe_of(kind);
-                (ours, Peer::pipes(None, Some(theirs)))
-            }
-            Self::Written(kind) => {
-                let (theirs, ours) = pipe_of(kind);
-                (ours, Peer::pipes(Some(theirs), None))
-            }
-            _ => panic!("there is no one descriptor"),
-        }
-    }
-
-    /// Puts the protocol of `factory` on a socket, by the function for its kind.
-    pub(crate) async fn adopt<P: IntoProtocol>(
-        self,
-        handle: &LoopHandle,
-        ours: OwnedFd,
-        factory: impl FnOnce() -> P,
-    ) -> io::Result<(TransportRef, P::Shared)> {
-        match self {
-            Self::Tcp => tcp::adopt(handle, ours, factory).await,
-            Self::Unix => unix::adopt(handle, ours, factory).await,
-            Self::Read(_) => one_way::connect(handle, ours, true, factory()).await,
-            Self::Written(_) => one_way::connect(handle, ours, false, factory()).await,
-            _ => panic!("there is no one descriptor"),
-        }
-    }
-}
-
-impl Over {
-    /// A connection in the making, and the peer's end of it.
-    fn connecting(self, handle: &LoopHandle, protocol: StreamProtocol) -> (Starting, Peer) {
-        let handle = handle.clone();
-        if self == Self::Pipes {
-            let (reader, to_us) = pipe::pair().expect("a pipe can be made");
-            let (from_us, writer) = pipe::pair().expect("a pipe can be made");
-            let both = pipe::connect_both(&handle, reader, writer, protocol);
-            let connecting = async move { both.await.map(|(transport, _)| transport) };
-            return (Box::pin(connecting), Peer::pipes(Some(from_us), Some(to_us)));
-        }
-        let (ours, peer) = self.pair();
-        let connecting = async move {
-            self.adopt(&handle, ours, || protocol).await.map(|(transport, _)| transport)
-        };
-        (Box::pin(connecting), peer)
-    }
-}
-
-/// The two ends of a pipe, the one to read from first.
-fn pipe_of(kind: Kind) -> (OwnedFd, OwnedFd) {
-    if kind == Kind::Pipe {
-        return pipe::pair().expect("a pipe can be made");
-    }
-    let folder = Folder::new();
-    let path = folder.join("fifo");
-    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO can be made");
-    let reader = open_fifo_read(&path).expect("a FIFO can be read");
-    (reader, open_fifo_write(&path).expect("it is read"))
-}
-
 /// A connection that has been asked for, to be polled by hand.
-pub(crate) type Starting = Pin<Box<dyn Future<Output = io::Result<TransportRef>>>>;
+pub(crate) type Starting<T = TransportRef> = Pin<Box<dyn Future<Output = io::Result<T>>>>;
+
+/// A connection that has begun, and whose layers may not stand yet.
+pub(crate) struct Laid<S> {
+    /// The transport below all that was put on it.
+    pub(crate) lowest: TransportRef,
+    pub(crate) peer: Peer,
+    /// What connecting would give. It may hold the connection, and ends it when it is dropped too early.
+    pub(crate) established: Starting<(TransportRef, S)>,
+}
 
 /// Polls once, with a waker that wakes nobody.
 pub(crate) fn poll<T>(future: &mut Pin<Box<dyn Future<Output = T>>>) -> Poll<T> {
@@ -175,6 +89,8 @@ pub(crate) struct Bench {
     faults: Rc<RefCell<Vec<FaultReport>>>,
     /// Who trusts whom, where there is TLS.
     ends: Rc<OnceCell<Ends>>,
+    /// Those who may have more to send than the kernel took.
+    tls_peers: RefCell<Vec<Weak<TlsPeer>>>,
 }
 
 /// The two ends of TLS connections, which do not wait for goodbyes, as TCP does not.
@@ -204,55 +120,16 @@ impl Ends {
     }
 }
 
-/// Puts a protocol with TLS below it on the stage, up to its `connection_made`. What the peer does `before` comes with its
-/// last word of the handshake.
-fn open_tls<P: IntoProtocol>(
-    stage: &Stage,
-    protocol: P,
-    configs: &[Arc<rustls::ClientConfig>],
-    before: impl FnOnce(&Peer),
-) -> (io::Result<(TransportRef, P::Shared)>, Peer) {
-    let (below, shared, wire) = stage.wire(protocol);
-    let layer = below.protocol().expect("it has just been put there");
-    let client = TlsPeer::new(wire, configs);
-    let mut nothing = Vec::new();
-    while !client.is_established() {
-        client.flush();
-        stage.turn();
-        client.receive(&mut nothing);
-    }
-    let peer = Peer::tls(client);
-    before(&peer);
-    peer.flush();
-    let mut established: Pin<Box<dyn Future<Output = io::Result<TransportRef>>>> =
-        Box::pin(std::future::poll_fn(move |cx| layer.poll_established(&below, cx)));
-    let mut outcome = poll(&mut established);
-    for _ in 0..TURNS {
-        if outcome.is_ready() {
-            break;
-        }
-        stage.turn();
-        outcome = poll(&mut established);
-    }
-    match outcome {
-        Poll::Ready(outcome) => (outcome.map(|transport| (transport, shared)), peer),
-        Poll::Pending => panic!("the handshake does not end"),
-    }
-}
-
 impl Bench {
     pub(crate) fn new(over: Over) -> Self {
-        let (ground, clock) = match over {
-            Over::Memory | Over::Tls | Over::TlsInTls => {
-                let stage = Stage::new();
-                let clock = stage.clock().clone();
-                (Ground::Stage(stage), clock)
-            }
-            _ => {
-                let clock = ManualClock::new();
-                let ev = loop_builder().clock(clock.clone()).build().expect("a loop can be made");
-                (Ground::Loop(Box::new(ev)), clock)
-            }
+        let (ground, clock) = if over.lowest() == Over::Memory {
+            let stage = Stage::new();
+            let clock = stage.clock().clone();
+            (Ground::Stage(stage), clock)
+        } else {
+            let clock = ManualClock::new();
+            let ev = loop_builder().clock(clock.clone()).build().expect("a loop can be made");
+            (Ground::Loop(Box::new(ev)), clock)
         };
         Self {
             over,
@@ -261,6 +138,7 @@ impl Bench {
             logs: RefCell::default(),
             faults: Rc::default(),
             ends: Rc::default(),
+            tls_peers: RefCell::default(),
         }
     }
 
@@ -278,7 +156,7 @@ impl Bench {
 
     /// Whether there is TLS below the protocol.
     pub(crate) fn is_tls(&self) -> bool {
-        matches!(self.over, Over::Tls | Over::TlsInTls)
+        self.over.layers() > 0
     }
 
     /// Whether there is no event loop and no descriptor.
@@ -310,12 +188,12 @@ impl Bench {
     }
 
     /// Puts `protocol` on a connection and runs until it has heard `connection_made`.
-    pub(crate) fn open<P: IntoProtocol>(&mut self, protocol: P) -> (TransportRef, Peer) {
+    pub(crate) fn open<P: IntoProtocol + 'static>(&mut self, protocol: P) -> (TransportRef, Peer) {
         self.open_after(protocol, |_| {})
     }
 
     /// The same, after the peer has done something.
-    pub(crate) fn open_after<P: IntoProtocol>(
+    pub(crate) fn open_after<P: IntoProtocol + 'static>(
         &mut self,
         protocol: P,
         before: impl FnOnce(&Peer),
@@ -326,41 +204,39 @@ impl Bench {
     }
 
     /// The same; fails as connecting does, and gives what the user would keep.
-    pub(crate) fn try_open<P: IntoProtocol>(
+    pub(crate) fn try_open<P: IntoProtocol + 'static>(
         &mut self,
         protocol: P,
         before: impl FnOnce(&Peer),
     ) -> (io::Result<(TransportRef, P::Shared)>, Peer) {
         let ends = Rc::clone(&self.ends);
+        let ends = || ends.get_or_init(Ends::default);
+        match self.over.layers() {
+            0 => self.try_open_plain(protocol, before),
+            1 => {
+                let laid = self.lay_lowest(ends().serve(protocol));
+                self.shake_hands(laid, &[ends().client()], before)
+            }
+            _ => {
+                let laid = self.lay_lowest(ends().serve(ends().serve(protocol)));
+                self.shake_hands(laid, &[ends().client(), ends().client()], before)
+            }
+        }
+    }
+
+    fn try_open_plain<P: IntoProtocol>(
+        &mut self,
+        protocol: P,
+        before: impl FnOnce(&Peer),
+    ) -> (io::Result<(TransportRef, P::Shared)>, Peer) {
         match &mut self.ground {
-            Ground::Stage(stage) => match self.over {
-                Over::Tls => open_tls(
-                    stage,
-                    ends.get_or_init(Ends::default).serve(protocol),
-                    &[ends.get_or_init(Ends::default).client()],
-                    before,
-                ),
-                Over::TlsInTls => {
-                    let layers = [
-                        ends.get_or_init(Ends::default).client(),
-                        ends.get_or_init(Ends::default).client(),
-                    ];
-                    open_tls(
-                        stage,
-                        ends.get_or_init(Ends::default)
-                            .serve(ends.get_or_init(Ends::default).serve(protocol)),
-                        &layers,
-                        before,
-                    )
-                }
-                _ => {
-                    let (transport, shared, wire) = stage.wire(protocol);
-                    let peer = Peer::wire(wire);
-                    before(&peer);
-                    stage.turn();
-                    (Ok((transport, shared)), peer)
-                }
-            },
+            Ground::Stage(stage) => {
+                let (transport, shared, wire) = stage.wire(protocol);
+                let peer = Peer::wire(wire);
+                before(&peer);
+                stage.turn();
+                (Ok((transport, shared)), peer)
+            }
             Ground::Loop(ev) => {
                 let (shared, protocol) = protocol.share();
                 let (connecting, peer) = self.over.connecting(ev.handle(), protocol);
@@ -368,6 +244,112 @@ impl Bench {
                 (ev.block_on(connecting).map(|transport| (transport, shared)), peer)
             }
         }
+    }
+
+    /// Takes the handshakes of a connection to their end, the peer's by `configs`. What the peer does `before` comes with its
+    /// last word of them.
+    fn shake_hands<S>(
+        &mut self,
+        laid: Laid<S>,
+        configs: &[Arc<rustls::ClientConfig>],
+        before: impl FnOnce(&Peer),
+    ) -> (io::Result<(TransportRef, S)>, Peer) {
+        let Laid { peer, mut established, .. } = laid;
+        let mut peer = peer;
+        for config in configs {
+            peer = Peer::tls(self.tls_client(peer, config));
+        }
+        self.until_established(&peer);
+        before(&peer);
+        peer.flush();
+        for _ in 0..TURNS {
+            if let Poll::Ready(outcome) = poll(&mut established) {
+                return (outcome, peer);
+            }
+            self.turn();
+        }
+        panic!("the handshake does not end");
+    }
+
+    /// Takes turns until the peer's handshakes are over.
+    pub(crate) fn until_established(&mut self, peer: &Peer) {
+        for _ in 0..TURNS {
+            if peer.is_established() {
+                return;
+            }
+            peer.flush();
+            self.turn();
+            peer.read();
+        }
+        panic!("the handshake does not end");
+    }
+
+    /// Puts `protocol`, which may be a layer, on a connection of the lowest kind.
+    fn lay_lowest<P: IntoProtocol + 'static>(&mut self, protocol: P) -> Laid<P::Shared> {
+        match &mut self.ground {
+            Ground::Stage(stage) => {
+                let (lowest, shared, wire) = stage.wire(protocol);
+                let layer = lowest.protocol().expect("it has just been put there");
+                let (below, mut shared) = (lowest.clone(), Some(shared));
+                let established = std::future::poll_fn(move |cx| {
+                    let outcome = std::task::ready!(layer.poll_established(&below, cx));
+                    Poll::Ready(outcome.map(|above| (above, shared.take().expect("it ends once"))))
+                });
+                Laid { lowest, peer: Peer::wire(wire), established: Box::pin(established) }
+            }
+            Ground::Loop(ev) => {
+                let (over, handle) = (self.over, ev.handle().clone());
+                let (ours, peer) = over.pair();
+                let before = connections(&handle);
+                let adopt = handle.clone();
+                let adopting = async move { over.adopt(&adopt, ours, || protocol).await };
+                let mut established: Starting<(TransportRef, P::Shared)> = Box::pin(adopting);
+                assert!(poll(&mut established).is_pending(), "it begins in a turn");
+                ev.turn(Some(PATIENCE)).expect("the poller works");
+                let mut new = connections(&handle);
+                new.retain(|transport| !before.contains(transport));
+                let lowest = new.pop().expect("it has begun");
+                peer.set_transport(lowest.clone());
+                Laid { lowest, peer, established }
+            }
+        }
+    }
+
+    /// Puts `protocol`, which may be a layer, on a connection, without waiting for that to stand.
+    pub(crate) fn lay<P: IntoProtocol + 'static>(&mut self, protocol: P) -> Laid<P::Shared> {
+        assert!(self.over.layers() < 2, "one layer of TLS below is enough");
+        if !self.is_tls() {
+            return self.lay_lowest(protocol);
+        }
+        let ends = Rc::clone(&self.ends);
+        let ends = ends.get_or_init(Ends::default);
+        let Laid { lowest, peer, established } = self.lay_lowest(ends.serve(protocol));
+        let peer = Peer::tls(self.tls_client(peer, &ends.client()));
+        self.until_established(&peer);
+        peer.flush();
+        self.run_until(|| lowest.uppermost() != lowest);
+        Laid { lowest: lowest.uppermost(), peer, established }
+    }
+
+    /// A client of TLS on `below`.
+    pub(crate) fn tls_client(
+        &self,
+        below: Peer,
+        config: &Arc<rustls::ClientConfig>,
+    ) -> Rc<TlsPeer> {
+        self.attend(TlsPeer::client(below, Arc::clone(config)))
+    }
+
+    /// Has what `peer` sends sent to its end, as turns are taken.
+    pub(crate) fn attend(&self, peer: Rc<TlsPeer>) -> Rc<TlsPeer> {
+        self.tls_peers.borrow_mut().push(Rc::downgrade(&peer));
+        peer
+    }
+
+    /// Sends what the kernel did not take before. Says whether any of it went.
+    fn push(&self) -> bool {
+        let peers = self.tls_peers.borrow();
+        peers.iter().filter_map(Weak::upgrade).filter(|peer| peer.push()).count() > 0
     }
 
     /// Begins to put `protocol` on a connection, without taking a turn.
@@ -406,6 +388,7 @@ impl Bench {
 
     /// Takes one turn.
     pub(crate) fn turn(&mut self) {
+        self.push();
         match &mut self.ground {
             Ground::Stage(stage) => drop(stage.turn()),
             Ground::Loop(ev) => ev.turn(Some(PATIENCE)).expect("the poller works"),
@@ -432,7 +415,7 @@ impl Bench {
 
     /// After how many quiet turns the kernel is surely at rest.
     fn quiet(&self) -> usize {
-        if self.over == Over::Tcp { QUIET_ACKS } else { QUIET }
+        if self.over.lowest() == Over::Tcp { QUIET_ACKS } else { QUIET }
     }
 
     #[track_caller]
@@ -456,16 +439,18 @@ impl Bench {
     }
 
     /// Takes one turn; says whether there was anything to do.
-    fn stirs(&mut self) -> bool {
-        match &mut self.ground {
-            Ground::Stage(stage) => stage.turn(),
-            Ground::Loop(ev) => {
-                let before = ev.statistics().events;
-                let queued = ev.next_timeout() == Some(Duration::ZERO);
-                ev.turn(Some(PATIENCE)).expect("the poller works");
-                queued || ev.statistics().events > before
+    pub(crate) fn stirs(&mut self) -> bool {
+        let pushed = self.push();
+        pushed
+            || match &mut self.ground {
+                Ground::Stage(stage) => stage.turn(),
+                Ground::Loop(ev) => {
+                    let before = ev.statistics().events;
+                    let queued = ev.next_timeout() == Some(Duration::ZERO);
+                    ev.turn(Some(PATIENCE)).expect("the poller works");
+                    queued || ev.statistics().events > before
+                }
             }
-        }
     }
 
     /// Moves the clock on, then takes turns until nothing happens any more.
@@ -486,6 +471,14 @@ impl Bench {
 
     pub(crate) fn call_soon(&self, callback: impl FnOnce() + 'static) {
         self.scheduler().call_soon(Box::new(callback));
+    }
+
+    /// The stage in memory.
+    pub(crate) fn stage(&self) -> &Stage {
+        match &self.ground {
+            Ground::Stage(stage) => stage,
+            Ground::Loop(_) => panic!("sockets are on an event loop"),
+        }
     }
 
     /// The event loop under sockets.
@@ -537,6 +530,13 @@ impl Bench {
     pub(crate) fn failed_callbacks(&self) -> Vec<&'static str> {
         self.faults().iter().map(|report| report.fault.callback()).collect()
     }
+}
+
+/// The connections on a loop, below all layers.
+fn connections(handle: &LoopHandle) -> Vec<TransportRef> {
+    let sources = handle.sources();
+    let connections = sources.iter().filter_map(|source| source.as_connection());
+    connections.filter_map(|connection| connection.transport()).collect()
 }
 
 /// Both marks.

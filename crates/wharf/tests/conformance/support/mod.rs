@@ -24,11 +24,11 @@ pub(crate) mod peer;
 pub(crate) mod stubborn;
 pub(crate) mod tls_peer;
 
-pub(crate) use bench::{Bench, Over, limits, loop_builder, new_loop, pattern, pattern_from, poll};
+pub(crate) use bench::{Bench, limits, loop_builder, new_loop, pattern, pattern_from, poll};
 pub(crate) use folder::Folder;
 pub(crate) use log::{Call, Log, Plain};
 pub(crate) use methods::{ENDING, METHODS, Method, poke};
-pub(crate) use over::over_each;
+pub(crate) use over::{Over, over_each, over_each_carrier};
 pub(crate) use peer::Peer;
 pub(crate) use stubborn::Stubborn;
 pub(crate) use wharf::memory::Seen;

@@ -1,4 +1,4 @@
-//! [`Peer`]: the raw other end of a connection, in the hand of the test, on the same thread.
+//! [`Peer`]: the other end of a connection, in the hand of the test, on the same thread.
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::rc::Rc;
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -24,7 +25,7 @@ const SEND_BUFFER: usize = 64 * 1024;
 /// What fills a wire, which would take everything.
 const WIRE_FILL: usize = 300 * 1024;
 
-/// The other end: a wire in memory, a plain non-blocking socket, or the other ends of pipes.
+/// The other end: a wire in memory, a plain non-blocking socket, the other ends of pipes, or TLS on a wire or a socket.
 #[derive(Debug)]
 pub(crate) struct Peer {
     end: End,
@@ -34,7 +35,7 @@ pub(crate) struct Peer {
 #[derive(Debug)]
 enum End {
     Wire(Wire),
-    Tls(TlsPeer),
+    Tls(Rc<TlsPeer>),
     Socket(RawSocket),
     Pipes(RawPipes),
 }
@@ -52,6 +53,8 @@ struct RawSocket {
     /// `None` once closed.
     socket: RefCell<Option<Socket>>,
     seen: Cell<Seen>,
+    /// The transport on the other end, where the one that a test has is not it.
+    transport: RefCell<Option<TransportRef>>,
 }
 
 impl Peer {
@@ -59,8 +62,8 @@ impl Peer {
         Self { end: End::Wire(wire), received: RefCell::default() }
     }
 
-    /// A client of TLS on a wire.
-    pub(crate) fn tls(peer: TlsPeer) -> Self {
+    /// The user's end of TLS.
+    pub(crate) fn tls(peer: Rc<TlsPeer>) -> Self {
         Self { end: End::Tls(peer), received: RefCell::default() }
     }
 
@@ -68,7 +71,11 @@ impl Peer {
     pub(crate) fn socket(fd: impl Into<OwnedFd>) -> Self {
         let socket = Socket::from(fd.into());
         socket.set_nonblocking(true).expect("a socket can be made non-blocking");
-        let end = RawSocket { socket: RefCell::new(Some(socket)), seen: Cell::new(Seen::Open) };
+        let end = RawSocket {
+            socket: RefCell::new(Some(socket)),
+            seen: Cell::new(Seen::Open),
+            transport: RefCell::default(),
+        };
         Self { end: End::Socket(end), received: RefCell::default() }
     }
 
@@ -87,10 +94,26 @@ impl Peer {
         Self { end: End::Pipes(end), received: RefCell::default() }
     }
 
-    /// Sends what TLS has to send.
-    pub(crate) fn flush(&self) {
-        if let End::Tls(peer) = &self.end {
-            peer.flush();
+    /// Takes note of the transport on the other end of the socket, below all layers.
+    pub(crate) fn set_transport(&self, transport: TransportRef) {
+        if let End::Socket(raw) = &self.end {
+            raw.transport.replace(Some(transport));
+        }
+    }
+
+    /// Whether every handshake of TLS is over, on this side.
+    pub(crate) fn is_established(&self) -> bool {
+        match &self.end {
+            End::Tls(peer) => peer.is_established(),
+            End::Wire(_) | End::Socket(_) | End::Pipes(_) => true,
+        }
+    }
+
+    /// Sends what TLS has to send. Says whether there was anything.
+    pub(crate) fn flush(&self) -> bool {
+        match &self.end {
+            End::Tls(peer) => peer.flush(),
+            End::Wire(_) | End::Socket(_) | End::Pipes(_) => false,
         }
     }
 
@@ -99,16 +122,21 @@ impl Peer {
         assert_eq!(self.send_some(bytes), bytes.len(), "the kernel took the peer's bytes in part");
     }
 
-    /// Sends what the kernel takes now; a wire takes everything.
+    /// Sends what the kernel takes now; a wire takes everything, and so does TLS.
     pub(crate) fn send_some(&self, bytes: &[u8]) -> usize {
+        self.try_send(bytes).unwrap_or_else(|error| panic!("the peer cannot send: {error}"))
+    }
+
+    /// The same for a peer that may have been left.
+    pub(crate) fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
         match &self.end {
             End::Wire(wire) => {
                 wire.send(bytes);
-                bytes.len()
+                Ok(bytes.len())
             }
             End::Tls(peer) => {
                 peer.send(bytes);
-                bytes.len()
+                Ok(bytes.len())
             }
             End::Socket(raw) => raw.with(|mut socket| write_some(&mut socket, bytes)),
             End::Pipes(raw) => {
@@ -161,7 +189,7 @@ impl Peer {
             End::Wire(wire) => wire.close(),
             End::Tls(peer) => {
                 peer.say_goodbye();
-                peer.wire().close();
+                peer.close_below();
             }
             End::Socket(raw) => drop(raw.socket.take()),
             End::Pipes(raw) => drop((raw.reader.take(), raw.writer.take())),
@@ -172,11 +200,12 @@ impl Peer {
     pub(crate) fn reset(&self, transport: &TransportRef) {
         match &self.end {
             End::Wire(wire) => wire.reset(),
-            End::Tls(peer) => peer.wire().reset(),
+            End::Tls(peer) => peer.below().reset(transport),
             End::Socket(raw) => {
+                let lowest = raw.transport.take();
                 raw.with(|socket| {
                     if socket.local_addr().is_ok_and(|address| address.is_unix()) {
-                        leave_unread(socket, transport);
+                        leave_unread(socket, lowest.as_ref().unwrap_or(transport));
                     } else {
                         socket.set_linger(Some(Duration::ZERO)).expect("SO_LINGER can be set");
                     }
@@ -205,19 +234,28 @@ impl Peer {
 
     /// Reads no more than `most` bytes; a wire gives all it has.
     pub(crate) fn read_at_most(&self, most: usize) -> usize {
+        let mut received = self.received.borrow_mut();
         match &self.end {
-            End::Wire(_) | End::Tls(_) => self.read(),
-            End::Socket(raw) => {
-                let mut received = self.received.borrow_mut();
-                raw.read(&mut received, most);
-                received.len()
+            End::Wire(wire) => received.extend(wire.take()),
+            End::Tls(peer) => {
+                peer.receive_at_most(most, &mut received);
+                peer.flush();
             }
-            End::Pipes(raw) => {
-                let mut received = self.received.borrow_mut();
-                raw.read(&mut received, most);
-                received.len()
-            }
+            End::Socket(raw) => raw.read(&mut received, most),
+            End::Pipes(raw) => raw.read(&mut received, most),
         }
+        received.len()
+    }
+
+    /// What was read since this was called last, or since the beginning.
+    pub(crate) fn take_read(&self) -> Vec<u8> {
+        self.received.take()
+    }
+
+    /// The same, with what has come and was not read.
+    pub(crate) fn take(&self) -> Vec<u8> {
+        self.read();
+        self.take_read()
     }
 
     /// Everything that has come since the beginning.
@@ -241,7 +279,7 @@ impl Peer {
     pub(crate) fn as_wire(&self) -> &Wire {
         match &self.end {
             End::Wire(wire) => wire,
-            End::Tls(peer) => peer.wire(),
+            End::Tls(peer) => peer.below().as_wire(),
             End::Socket(_) | End::Pipes(_) => panic!("the peer is no wire"),
         }
     }
@@ -249,7 +287,8 @@ impl Peer {
     /// Looks at the raw socket.
     pub(crate) fn with_socket<R>(&self, look: impl FnOnce(&Socket) -> R) -> R {
         match &self.end {
-            End::Wire(_) | End::Tls(_) | End::Pipes(_) => panic!("the peer is no socket"),
+            End::Wire(_) | End::Pipes(_) => panic!("the peer is no socket"),
+            End::Tls(peer) => peer.below().with_socket(look),
             End::Socket(raw) => raw.with(look),
         }
     }
@@ -290,16 +329,16 @@ fn is_broken(writer: &File) -> bool {
 }
 
 /// Writes what the kernel takes now.
-fn write_some(to: &mut impl Write, bytes: &[u8]) -> usize {
+fn write_some(to: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
     let mut sent = 0;
     while sent < bytes.len() {
         match to.write(&bytes[sent..]) {
             Ok(count) => sent += count,
             Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-            Err(error) => panic!("the peer cannot send: {error}"),
+            Err(error) => return Err(error),
         }
     }
-    sent
+    Ok(sent)
 }
 
 /// Reads what there is, no more than `most` bytes, and notes an end.
@@ -339,6 +378,8 @@ pub(crate) fn tcp_pair() -> (OwnedFd, Peer) {
     let ours = TcpStream::connect(address).expect("loopback can be connected to");
     let (theirs, _) = listener.accept().expect("the connection has come");
     shrink(&ours).and_then(|()| shrink(&theirs)).expect("buffers can be set");
+    // What the peer sends is on its way at once, however little it is.
+    theirs.set_nodelay(true).expect("TCP_NODELAY can be set");
     (ours.into(), Peer::socket(theirs))
 }
 

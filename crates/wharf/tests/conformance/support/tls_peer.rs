@@ -1,81 +1,106 @@
-//! [`TlsPeer`]: a TLS client or server worked by hand on a wire, through one layer of TLS or several.
+//! [`TlsPeer`]: a TLS client or server worked by hand on the raw end of a connection, which may be another of its kind.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
+use std::rc::Rc;
 use std::sync::Arc;
 
-use wharf::memory::{Seen, Wire};
+use wharf::memory::Seen;
 use wharf::tls::rustls;
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, Connection, ServerConnection};
 
 use super::authority::NAME;
+use super::peer::Peer;
 
-/// The other end. The first engine is the user's, the last one stands on the wire.
+/// The other end of TLS.
 #[derive(Debug)]
 pub(crate) struct TlsPeer {
-    engines: RefCell<Vec<Connection>>,
-    wire: Wire,
+    engine: RefCell<Connection>,
+    below: Peer,
+    /// Records, and whatever else was to be sent, that the end below has not taken.
+    unsent: RefCell<Vec<u8>>,
+    /// Whether the end below closes once it has taken everything.
+    closing: Cell<bool>,
 }
 
 impl TlsPeer {
-    /// A client by each of `configs`, the user's first.
-    pub(crate) fn new(wire: Wire, configs: &[Arc<rustls::ClientConfig>]) -> Self {
-        let engine = |config: &Arc<rustls::ClientConfig>| {
-            let name = ServerName::try_from(NAME).expect("a good name");
-            let mut engine =
-                ClientConnection::new(Arc::clone(config), name).expect("a good client");
-            engine.set_buffer_limit(None);
-            Connection::from(engine)
-        };
-        let engines = configs.iter().map(engine).collect();
-        Self { engines: RefCell::new(engines), wire }
+    /// A client.
+    pub(crate) fn client(below: Peer, config: Arc<rustls::ClientConfig>) -> Rc<Self> {
+        let name = ServerName::try_from(NAME).expect("a good name");
+        Self::new(below, ClientConnection::new(config, name).expect("a good client").into())
     }
 
     /// A server.
-    pub(crate) fn server(wire: Wire, config: rustls::ServerConfig) -> Self {
-        let mut engine = ServerConnection::new(Arc::new(config)).expect("a good server");
-        engine.set_buffer_limit(None);
-        Self { engines: RefCell::new(vec![engine.into()]), wire }
+    pub(crate) fn server(below: Peer, config: rustls::ServerConfig) -> Rc<Self> {
+        Self::new(below, ServerConnection::new(Arc::new(config)).expect("a good server").into())
     }
 
-    pub(crate) fn wire(&self) -> &Wire {
-        &self.wire
+    fn new(below: Peer, mut engine: Connection) -> Rc<Self> {
+        engine.set_buffer_limit(None);
+        Rc::new(Self {
+            engine: RefCell::new(engine),
+            below,
+            unsent: RefCell::default(),
+            closing: Cell::new(false),
+        })
+    }
+
+    /// The end below.
+    pub(crate) fn below(&self) -> &Peer {
+        &self.below
     }
 
     /// Whether every handshake is over, on this side.
     pub(crate) fn is_established(&self) -> bool {
-        self.engines.borrow().iter().all(|engine| !engine.is_handshaking())
+        !self.engine.borrow().is_handshaking() && self.below.is_established()
     }
 
-    /// The user's engine, for what only an engine can do.
+    /// The engine, for what only an engine can do.
     pub(crate) fn with_engine<R>(&self, act: impl FnOnce(&mut Connection) -> R) -> R {
-        act(&mut self.engines.borrow_mut()[0])
+        act(&mut self.engine.borrow_mut())
     }
 
-    /// Records that are to be sent, from all layers.
+    /// Records that are to be sent.
     pub(crate) fn take_records(&self) -> Vec<u8> {
-        let mut engines = self.engines.borrow_mut();
         let mut records = Vec::new();
-        for engine in &mut *engines {
-            if !records.is_empty() {
-                engine.writer().write_all(&records).expect("an engine takes everything");
-            }
-            records.clear();
+        self.with_engine(|engine| {
             while engine.wants_write() {
                 engine.write_tls(&mut records).expect("a vector takes everything");
             }
-        }
+        });
         records
     }
 
-    /// Sends what is to be sent.
-    pub(crate) fn flush(&self) {
+    /// Sends what is to be sent, below this layer, too. Says whether there was anything.
+    pub(crate) fn flush(&self) -> bool {
         let records = self.take_records();
-        if !records.is_empty() {
-            self.wire.send(&records);
+        self.send_raw(&records);
+        self.below.flush() || !records.is_empty()
+    }
+
+    /// Sends `bytes` past the engine.
+    pub(crate) fn send_raw(&self, bytes: &[u8]) {
+        self.unsent.borrow_mut().extend_from_slice(bytes);
+        self.push();
+    }
+
+    /// Sends what the end below did not take before. Says whether any of it went.
+    pub(crate) fn push(&self) -> bool {
+        let mut unsent = self.unsent.borrow_mut();
+        let mut sent = 0;
+        if !unsent.is_empty() {
+            // Whoever was left has nobody to send to.
+            sent = self.below.try_send(&unsent).unwrap_or(unsent.len());
+            unsent.drain(..sent);
         }
+        if unsent.is_empty() && self.closing.take() {
+            // What has come meanwhile would make a reset of it.
+            self.below.read();
+            self.below.close();
+        }
+        sent > 0
     }
 
     /// Writes plaintext.
@@ -90,29 +115,49 @@ impl TlsPeer {
         self.flush();
     }
 
-    /// Takes in what has come, without sending anything; plaintext goes to `received`.
+    /// Closes the end below, without a goodbye, once it has taken everything.
+    pub(crate) fn close_below(&self) {
+        self.push();
+        if self.unsent.borrow().is_empty() {
+            self.below.close();
+        } else {
+            self.closing.set(true);
+        }
+    }
+
+    /// Takes in what has come, without answering; plaintext goes to `received`.
     pub(crate) fn receive(&self, received: &mut Vec<u8>) {
         self.try_receive(received).expect("the records are good");
     }
 
-    /// The same, for records that may be refused.
-    pub(crate) fn try_receive(&self, received: &mut Vec<u8>) -> Result<(), rustls::Error> {
-        let mut bytes = self.wire.take();
-        for (place, engine) in self.engines.borrow_mut().iter_mut().enumerate().rev() {
-            let mut plaintext = Vec::new();
-            let mut rest = bytes.as_slice();
-            while !rest.is_empty() {
-                if engine.read_tls(&mut rest).is_ok_and(|count| count == 0) {
-                    break;
-                }
-                engine.process_new_packets()?;
-                // An end without a goodbye is seen by the wire.
-                let _ = engine.reader().read_to_end(&mut plaintext);
+    /// The same, with no more than `most` bytes of what has come below.
+    pub(crate) fn receive_at_most(&self, most: usize, received: &mut Vec<u8>) {
+        self.below.read_at_most(most);
+        self.feed(&self.below.take_read(), received).expect("the records are good");
+    }
+
+    /// The same, for records that may be refused. Says whether anything came.
+    pub(crate) fn try_receive(&self, received: &mut Vec<u8>) -> Result<bool, rustls::Error> {
+        self.below.read();
+        let bytes = self.below.take_read();
+        self.feed(&bytes, received)?;
+        Ok(!bytes.is_empty())
+    }
+
+    /// Takes in `bytes` as if they had come.
+    pub(crate) fn feed(
+        &self,
+        mut bytes: &[u8],
+        received: &mut Vec<u8>,
+    ) -> Result<(), rustls::Error> {
+        let mut engine = self.engine.borrow_mut();
+        while !bytes.is_empty() {
+            if engine.read_tls(&mut bytes).is_ok_and(|count| count == 0) {
+                break;
             }
-            if place == 0 {
-                received.extend_from_slice(&plaintext);
-            }
-            bytes = plaintext;
+            engine.process_new_packets()?;
+            // An end without a goodbye is seen below.
+            let _ = engine.reader().read_to_end(received);
         }
         Ok(())
     }
@@ -130,11 +175,11 @@ impl TlsPeer {
         self.try_receive(&mut Vec::new()).err()
     }
 
-    /// How the user's stream looks after what has been received.
+    /// How the stream looks after what has been received.
     pub(crate) fn seen(&self) -> Seen {
         let goodbye = self.with_engine(|engine| {
             engine.process_new_packets().is_ok_and(|state| state.peer_has_closed())
         });
-        if goodbye { Seen::Eof } else { self.wire.seen() }
+        if goodbye { Seen::Eof } else { self.below.seen() }
     }
 }

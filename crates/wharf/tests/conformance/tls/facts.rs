@@ -9,12 +9,12 @@ use wharf::{Flow, tcp};
 
 use super::handshake::Echo;
 use super::rig::Rig;
-use crate::support::authority::{BOTH, NAME, TLS12};
-use crate::support::{Log, new_loop, pattern};
+use crate::support::authority::{NAME, TLS12, TLS13};
+use crate::support::{Log, Over, new_loop, over_each_carrier, pattern};
 
-#[test]
-fn i_10_facts_stay_after_the_loss_and_keys_give_both_ends_the_same() {
-    let rig = Rig::new();
+over_each_carrier!(i_10_facts_stay_after_the_loss_and_keys_give_both_ends_the_same);
+fn i_10_facts_stay_after_the_loss_and_keys_give_both_ends_the_same(carrier: Over) {
+    let rig = Rig::new(carrier);
     let open = rig.open();
     let keys = open.transport.extra::<tls::Keys>().unwrap();
     let mut ours = [0; 32];
@@ -25,7 +25,7 @@ fn i_10_facts_stay_after_the_loss_and_keys_give_both_ends_the_same() {
     assert_eq!(ours, theirs);
     assert!(keys.export(&mut [], b"label", None).is_err());
     open.transport.abort();
-    rig.stage.run();
+    rig.run();
     assert_eq!(open.transport.extra::<tls::TlsVersion>(), Some(tls::TlsVersion::Tls13));
     assert_eq!(open.transport.extra::<tls::ServerName>(), Some(tls::ServerName(NAME.into())));
     assert_eq!(open.transport.extra::<u128>(), None);
@@ -33,7 +33,7 @@ fn i_10_facts_stay_after_the_loss_and_keys_give_both_ends_the_same() {
 
 #[test]
 fn i_09_what_the_transport_below_knows_passes_through_but_not_its_bytes() {
-    let rig = Rig::new();
+    let rig = Rig::new(Over::Memory);
     let mut ev = new_loop();
     let handle = ev.handle().clone();
     let log = Log::new();
@@ -61,48 +61,48 @@ fn i_09_what_the_transport_below_knows_passes_through_but_not_its_bytes() {
     assert!(log.data() == pattern(300_000));
 }
 
-#[test]
-fn h_10_with_tls_1_3_our_direction_ends_by_itself() {
-    let rig = Rig::new();
+over_each_carrier!(h_10_with_tls_1_3_our_direction_ends_by_itself);
+fn h_10_with_tls_1_3_our_direction_ends_by_itself(carrier: Over) {
+    let rig = Rig::new(carrier);
     let open = rig.open();
     assert!(open.transport.can_write_eof());
     open.transport.write(b"all of it");
     open.transport.write_eof();
     assert_eq!(open.transport.write(b"more"), Flow::Closed);
-    rig.stage.run();
+    rig.run();
     assert_eq!((open.peer.take(), open.peer.seen()), (b"all of it".to_vec(), Seen::Eof));
     open.peer.send(b"answer");
     open.peer.say_goodbye();
-    rig.stage.run();
+    rig.run();
     assert_eq!(open.log.story(), ["made", "data answer", "eof", "lost eof"]);
 }
 
-#[test]
-fn t_50_with_tls_1_2_write_eof_does_nothing() {
-    let rig = Rig::new();
+over_each_carrier!(t_50_with_tls_1_2_write_eof_does_nothing);
+fn t_50_with_tls_1_2_write_eof_does_nothing(carrier: Over) {
+    let rig = Rig::new(carrier);
     let open = rig.open_client(TLS12);
     assert_eq!(open.transport.extra::<tls::TlsVersion>(), Some(tls::TlsVersion::Tls12));
     assert!(!open.transport.can_write_eof());
     open.transport.write_eof();
     assert_eq!(open.transport.write(b"still open"), Flow::Open);
-    rig.stage.run();
+    rig.run();
     assert_eq!((open.peer.take(), open.peer.seen()), (b"still open".to_vec(), Seen::Open));
 }
 
-#[test]
-fn t_55_renegotiation_is_refused() {
-    let rig = Rig::new();
+over_each_carrier!(t_55_renegotiation_is_refused);
+fn t_55_renegotiation_is_refused(carrier: Over) {
+    let rig = Rig::new(carrier);
     let open = rig.open_client(TLS12);
     // A HelloRequest, which no key has protected, stands for whatever asks for new handshakes.
-    open.peer.wire().send(&[22, 3, 3, 0, 4, 0, 0, 0, 0]);
-    rig.stage.run();
+    open.peer.send_raw(&[22, 3, 3, 0, 4, 0, 0, 0, 0]);
+    rig.run();
     assert_eq!(open.log.story(), ["made", "lost io"]);
 }
 
-#[test]
-fn t_56_a_client_shows_its_certificate_where_it_is_asked_for() {
+over_each_carrier!(t_56_a_client_shows_its_certificate_where_it_is_asked_for);
+fn t_56_a_client_shows_its_certificate_where_it_is_asked_for(carrier: Over) {
     for required in [false, true] {
-        let rig = Rig::new();
+        let rig = Rig::new(carrier);
         let server = Arc::new(rig.authority.rustls_server_asking(required));
         let identity = rig.authority.issue("client.test", |_| {});
         let shown = identity.chain.clone();
@@ -116,16 +116,16 @@ fn t_56_a_client_shows_its_certificate_where_it_is_asked_for() {
     }
 }
 
-#[test]
-fn t_56_a_client_without_the_required_certificate_is_refused_and_told() {
-    let rig = Rig::new();
+over_each_carrier!(t_56_a_client_without_the_required_certificate_is_refused_and_told);
+fn t_56_a_client_without_the_required_certificate_is_refused_and_told(carrier: Over) {
+    let rig = Rig::new(carrier);
     let server = Arc::new(rig.authority.rustls_server_asking(true));
     let config = tls::ServerConfig::from(server);
     let log = Log::new();
     let (_, peer) = rig.serve(config.clone(), log.plain());
     for _ in 0..5 {
         peer.flush();
-        rig.stage.run();
+        rig.run();
         if let Some(error) = peer.error() {
             let alert = rustls::AlertDescription::CertificateRequired;
             assert_eq!(error, rustls::Error::AlertReceived(alert));
@@ -134,42 +134,37 @@ fn t_56_a_client_without_the_required_certificate_is_refused_and_told() {
     assert_eq!((log.story(), config.statistics().failed()), (vec![], 1));
 }
 
-#[test]
-fn t_56_our_client_learns_by_its_first_read_that_it_was_refused() {
-    let rig = Rig::new();
+over_each_carrier!(t_56_our_client_learns_by_its_first_read_that_it_was_refused);
+fn t_56_our_client_learns_by_its_first_read_that_it_was_refused(carrier: Over) {
+    let rig = Rig::new(carrier);
     let log = Log::new();
     let server = rig.authority.rustls_server_asking(true);
     let (_, peer) = rig.connect(rig.authority.client(), log.plain(), server);
     peer.flush();
-    rig.stage.run();
+    rig.run();
     for _ in 0..5 {
         peer.flush();
-        rig.stage.run();
+        rig.run();
         let _ = peer.try_receive(&mut Vec::new());
     }
     assert_eq!(log.story(), ["made", "lost io"]);
     assert!(log.why().unwrap().text.contains("CertificateRequired"), "{:?}", log.why());
 }
 
-#[test]
-fn t_04_a_session_is_resumed() {
-    let rig = Rig::new();
-    let server: tls::ServerConfig = rig.authority.server();
-    let client = Arc::new(rig.authority.rustls_client(BOTH));
-    let mut resumed = Vec::new();
-    for _ in 0..2 {
-        let log = Log::new();
-        let made = super::rig::catch(&log);
-        let protocol = log.plain();
-        let client = tls::client(Arc::clone(&client), NAME, || protocol);
-        let mut server = tls::server(server.clone(), || Echo);
-        let pair = rig.stage.pair(client(), server());
-        rig.stage.run();
-        let transport = made.take().unwrap();
-        resumed.push(transport.extra::<tls::Resumed>().unwrap().0);
-        transport.close();
-        rig.stage.run();
-        drop(pair);
+over_each_carrier!(t_04_a_session_is_resumed);
+fn t_04_a_session_is_resumed(carrier: Over) {
+    let rig = Rig::new(carrier);
+    for versions in [TLS12, TLS13] {
+        // Sessions live in the configurations.
+        let (server, client) = (rig.authority.server(), rig.authority.rustls_client(versions));
+        let mut resumed = Vec::new();
+        for _ in 0..2 {
+            let log = Log::new();
+            let open = rig.open_to(server.clone(), &log, log.plain(), client.clone());
+            resumed.push(open.transport.extra::<tls::Resumed>().unwrap().0);
+            open.peer.close_below();
+            rig.run();
+        }
+        assert_eq!(resumed, [false, true]);
     }
-    assert_eq!(resumed, [false, true]);
 }

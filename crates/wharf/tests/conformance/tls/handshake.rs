@@ -13,7 +13,7 @@ use wharf::{Protocol, TransportRef, tcp, unix};
 
 use super::rig::{Rig, catch};
 use crate::support::authority::{Authority, BOTH, Identity, NAME, TLS12, TLS13};
-use crate::support::{Call, Folder, Log, new_loop, pattern};
+use crate::support::{Call, Folder, Log, Over, new_loop, over_each_carrier, pattern};
 
 /// Sends everything back.
 #[derive(Debug)]
@@ -25,37 +25,31 @@ impl Protocol for Echo {
     }
 }
 
-#[test]
-fn t_01_connection_made_comes_after_the_handshake_with_the_tls_transport() {
-    let rig = Rig::new();
+over_each_carrier!(t_01_connection_made_comes_after_the_handshake_with_the_tls_transport);
+fn t_01_connection_made_comes_after_the_handshake_with_the_tls_transport(carrier: Over) {
+    let rig = Rig::new(carrier);
     let log = Log::new();
     let made = catch(&log);
     let (below, peer) = rig.serve(rig.authority.server(), log.plain());
-    rig.stage.run();
+    rig.run();
     peer.flush();
-    rig.stage.run();
+    rig.run();
     assert_eq!(log.story(), [""; 0], "the client has the last word");
     rig.exchange(&peer);
     assert_eq!(log.story(), ["made"]);
     assert_ne!(made.borrow().as_ref(), Some(&below));
 }
 
-#[test]
-fn t_03_bytes_go_both_ways_in_memory() {
-    let rig = Rig::new();
+over_each_carrier!(t_03_bytes_go_both_ways);
+fn t_03_bytes_go_both_ways(carrier: Over) {
+    let rig = Rig::new(carrier);
     for versions in [TLS12, TLS13] {
-        let log = Log::new();
-        log.on(Call::Made, |transport| {
-            transport.write(&pattern(1_000_000));
-        });
-        let config = ClientConfig::from(Arc::new(rig.authority.rustls_client(versions)));
-        let protocol = log.plain();
-        let client = tls::client(config, NAME, || protocol);
-        let mut server = tls::server(rig.authority.server(), || Echo);
-        let pair = rig.stage.pair(client(), server());
-        rig.stage.run();
-        assert!(log.data() == pattern(1_000_000));
-        drop(pair);
+        let open = rig.open_client(versions);
+        open.transport.write(&pattern(1_000_000));
+        assert!(rig.receive(&open.peer, 1_000_000) == pattern(1_000_000));
+        open.peer.send(&pattern(1_000_000));
+        rig.run_until(|| open.log.data_len() == 1_000_000);
+        assert!(open.log.data() == pattern(1_000_000));
     }
 }
 
@@ -114,17 +108,20 @@ fn t_02_connecting_ends_after_the_handshake_over_unix_sockets() {
     );
 }
 
-#[test]
-fn t_04_everything_is_known_in_connection_made() {
-    let rig = Rig::new();
-    let mut server = rig.authority.rustls_server(BOTH);
-    server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let mut client = rig.authority.rustls_client(BOTH);
-    client.alpn_protocols = vec![b"http/1.1".to_vec()];
+over_each_carrier!(t_04_everything_is_known_in_connection_made);
+fn t_04_everything_is_known_in_connection_made(carrier: Over) {
+    let rig = Rig::new(carrier);
+    let ends = || {
+        let mut server = rig.authority.rustls_server(BOTH);
+        server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let mut client = rig.authority.rustls_client(BOTH);
+        client.alpn_protocols = vec![b"http/1.1".to_vec()];
+        (server, client)
+    };
     let facts = Rc::new(RefCell::new(Vec::new()));
-    let (logs, told) = ([Log::new(), Log::new()], Rc::clone(&facts));
+    let logs = [Log::new(), Log::new()];
     for log in &logs {
-        let told = Rc::clone(&told);
+        let told = Rc::clone(&facts);
         log.on(Call::Made, move |transport| {
             told.borrow_mut().push((
                 transport.extra::<tls::TlsVersion>().unwrap(),
@@ -137,58 +134,59 @@ fn t_04_everything_is_known_in_connection_made() {
             ));
         });
     }
-    let protocol = logs[0].plain();
-    let client = tls::client(Arc::new(client), NAME, || protocol);
-    let mut server = tls::server(Arc::new(server), || logs[1].plain());
-    let _pair = rig.stage.pair(client(), server());
-    rig.stage.run();
+    let (server, client) = ends();
+    let (_, peer) = rig.connect(Arc::new(client).into(), logs[0].plain(), server);
+    rig.exchange(&peer);
+    let (server, client) = ends();
+    let (_, peer) = rig.serve_client(Arc::new(server).into(), logs[1].plain(), client);
+    rig.exchange(&peer);
     let expected = |chain| {
         (tls::TlsVersion::Tls13, b"http/1.1".to_vec(), NAME.to_owned(), chain, false, true, true)
     };
     assert_eq!(*facts.borrow(), [expected(Some(1)), expected(None)]);
 }
 
-#[test]
-fn t_05_plaintext_behind_the_handshake_needs_no_further_bytes() {
-    let rig = Rig::new();
+over_each_carrier!(t_05_plaintext_behind_the_handshake_needs_no_further_bytes);
+fn t_05_plaintext_behind_the_handshake_needs_no_further_bytes(carrier: Over) {
+    let rig = Rig::new(carrier);
     let log = Log::new();
     let (_, peer) = rig.serve(rig.authority.server(), log.plain());
     while !peer.is_established() {
         peer.flush();
-        rig.stage.turn();
+        rig.turn();
         peer.receive(&mut Vec::new());
     }
     // One segment with the client's last flight.
     peer.send(b"early");
-    rig.stage.run();
+    rig.run();
     assert_eq!(log.story(), ["made", "data early"]);
 }
 
-#[test]
-fn t_06_all_plaintext_of_one_read_is_one_callback() {
-    let rig = Rig::new();
+over_each_carrier!(t_06_all_plaintext_of_one_read_is_one_callback);
+fn t_06_all_plaintext_of_one_read_is_one_callback(carrier: Over) {
+    let rig = Rig::new(carrier);
     let open = rig.open();
     for piece in [b"one ".as_slice(), b"two ", b"three"] {
         open.peer.send(piece);
     }
-    rig.stage.run();
+    rig.run();
     assert_eq!(open.log.chunks(), [13]);
     open.peer.send(&pattern(60_000));
-    rig.stage.run();
+    rig.run();
     assert_eq!(open.log.chunks(), [13, 60_000]);
 }
 
-#[test]
-fn t_10_a_handshake_that_takes_too_long_is_aborted() {
-    let rig = Rig::new();
+over_each_carrier!(t_10_a_handshake_that_takes_too_long_is_aborted);
+fn t_10_a_handshake_that_takes_too_long_is_aborted(carrier: Over) {
+    let rig = Rig::new(carrier);
     let log = Log::new();
     let config = rig.authority.client().handshake_timeout(Duration::from_secs(3));
     let (_, _peer) = rig.connect(config, log.plain(), rig.authority.rustls_server(BOTH));
-    rig.stage.run();
+    rig.run();
     rig.advance(2);
-    assert_eq!(rig.stage.connections(), 1);
+    assert_eq!(rig.connections(), 1);
     rig.advance(1);
-    assert_eq!((rig.stage.connections(), log.story()), (0, vec![]));
+    assert_eq!((rig.connections(), log.story()), (0, vec![]));
     assert_eq!(log.protocols(), 0);
 }
 
@@ -327,22 +325,29 @@ fn t_11_a_peer_that_leaves_during_the_handshake_fails_the_connect() {
     }
 }
 
-#[test]
-fn t_14_a_client_that_fails_is_dropped_counted_and_reported() {
+over_each_carrier!(t_14_a_client_that_fails_is_dropped_counted_and_reported);
+fn t_14_a_client_that_fails_is_dropped_counted_and_reported(carrier: Over) {
     let failures = Arc::new(Mutex::new(Vec::new()));
-    let rig = Rig::new();
+    let rig = Rig::new(carrier);
     let told = Arc::clone(&failures);
     let config = rig.authority.server().on_handshake_failure(move |_, error| {
         told.lock().unwrap().push(error.clone());
     });
     let log = Log::new();
     let (_, peer) = rig.serve(config.clone(), log.plain());
-    rig.stage.run();
-    peer.wire().send(b"GET / HTTP/1.1\r\nHost: wharf.test\r\n\r\n");
-    rig.stage.run();
-    assert_eq!((log.story(), log.protocols(), rig.stage.connections()), (vec![], 0, 0));
-    let sent = peer.wire().take();
-    assert_eq!((sent.first(), peer.wire().seen()), (Some(&21), Seen::Eof), "an alert, and the end");
+    rig.run();
+    peer.send_raw(b"GET / HTTP/1.1\r\nHost: wharf.test\r\n\r\n");
+    rig.run();
+    assert_eq!((log.story(), log.protocols()), (vec![], 0));
+    let sent = peer.below().take();
+    assert_eq!(
+        (sent.first(), peer.below().seen()),
+        (Some(&21), Seen::Eof),
+        "an alert, and the end"
+    );
+    peer.close_below();
+    rig.run();
+    assert_eq!(rig.connections(), 0);
     let errors = std::mem::take(&mut *failures.lock().unwrap());
     assert!(matches!(errors[..], [tls::Error::Protocol(_)]), "{errors:?}");
     let statistics = config.statistics();
@@ -352,7 +357,7 @@ fn t_14_a_client_that_fails_is_dropped_counted_and_reported() {
     // A neighbour is not disturbed.
     let open = rig.open_with(config);
     open.peer.send(b"hello");
-    rig.stage.run();
+    rig.run();
     assert_eq!(open.log.story(), ["made", "data hello"]);
     assert_eq!((statistics.started(), statistics.finished(), statistics.failed()), (2, 1, 1));
 }
@@ -382,21 +387,21 @@ fn t_14_the_peers_address_is_told_over_tcp() {
     assert_eq!(failures[..], [(Some(address), tls::Error::HandshakeEnded)]);
 }
 
-#[test]
-fn t_15_the_handshake_timeout_frees_silent_and_trickling_clients() {
-    let rig = Rig::new();
+over_each_carrier!(t_15_the_handshake_timeout_frees_silent_and_trickling_clients);
+fn t_15_the_handshake_timeout_frees_silent_and_trickling_clients(carrier: Over) {
+    let rig = Rig::new(carrier);
     let config = rig.authority.server();
     let (_, silent) = rig.serve(config.clone(), Log::new().plain());
     let (_, trickling) = rig.serve(config.clone(), Log::new().plain());
     let hello = trickling.take_records();
-    rig.stage.run();
+    rig.run();
     for byte in &hello[..9] {
-        trickling.wire().send(&[*byte]);
+        trickling.send_raw(&[*byte]);
         rig.advance(1);
     }
-    assert_eq!(rig.stage.connections(), 2);
+    assert_eq!(rig.connections(), 2);
     rig.advance(1);
-    assert_eq!(rig.stage.connections(), 0);
+    assert_eq!(rig.connections(), 0);
     assert_eq!(config.statistics().failed(), 2);
     drop(silent);
 }
@@ -417,32 +422,33 @@ fn t_16_a_name_that_is_none_fails_the_connect() {
     assert_eq!(tls::Error::find(&error), Some(&tls::Error::InvalidServerName(String::new())));
 }
 
-#[test]
-fn t_16_an_address_is_matched_as_an_address() {
-    let authority = Authority::new();
-    let server = authority.rustls_server_as(authority.issue("127.0.0.1", |_| {}), BOTH);
-    let rig = Rig::new();
-    let log = Log::new();
+over_each_carrier!(t_16_an_address_is_matched_as_an_address);
+fn t_16_an_address_is_matched_as_an_address(carrier: Over) {
+    let rig = Rig::new(carrier);
+    let ours = || rig.authority.issue("127.0.0.1", |_| {});
     let address: std::net::IpAddr = "127.0.0.1".parse().unwrap();
-    let protocol = log.plain();
-    let client = tls::client(authority.client(), address, || protocol);
-    let mut server = tls::server(Arc::new(server), || Echo);
-    let pair = rig.stage.pair(client(), server());
-    rig.stage.run();
-    assert_eq!(log.story(), ["made"]);
-    drop(pair);
+    for (identity, story) in
+        [(ours(), &["made"][..]), (rig.authority.issue("127.0.0.2", |_| {}), &[])]
+    {
+        let log = Log::new();
+        let protocol = log.plain();
+        let (_, below) = rig.lay(tls::client(rig.authority.client(), address, || protocol)());
+        let peer = rig.server(below, rig.authority.rustls_server_as(identity, BOTH));
+        rig.exchange(&peer);
+        assert_eq!(log.story(), story);
+    }
 }
 
-#[test]
-fn t_18_closing_below_during_the_handshake_tells_the_protocol_nothing() {
-    let rig = Rig::new();
+over_each_carrier!(t_18_closing_below_during_the_handshake_tells_the_protocol_nothing);
+fn t_18_closing_below_during_the_handshake_tells_the_protocol_nothing(carrier: Over) {
+    let rig = Rig::new(carrier);
     let log = Log::new();
     let (below, peer) = rig.serve(rig.authority.server(), log.plain());
     peer.flush();
-    rig.stage.turn();
+    rig.turn();
     below.close();
-    rig.stage.run();
-    assert_eq!((log.story(), log.protocols(), rig.stage.connections()), (vec![], 0, 0));
+    rig.run();
+    assert_eq!((log.story(), log.protocols(), rig.connections()), (vec![], 0, 0));
 }
 
 #[test]
@@ -468,51 +474,51 @@ fn t_19_a_connect_that_is_dropped_in_the_handshake_leaves_nothing() {
     assert_eq!(ev.next_timeout(), None, "no timer is left");
 }
 
-#[test]
-fn t_15_handshakes_beyond_the_cap_wait_for_their_turn() {
-    let rig = Rig::new();
+over_each_carrier!(t_15_handshakes_beyond_the_cap_wait_for_their_turn);
+fn t_15_handshakes_beyond_the_cap_wait_for_their_turn(carrier: Over) {
+    let rig = Rig::new(carrier);
     let config: ServerConfig = rig.authority.server().max_handshakes(1);
     let logs = [Log::new(), Log::new()];
     let peers: Vec<_> = logs.iter().map(|log| rig.serve(config.clone(), log.plain()).1).collect();
     peers[0].flush();
     peers[1].flush();
-    rig.stage.run();
+    rig.run();
     assert_eq!(config.statistics().started(), 1);
-    assert_eq!(peers[1].wire().waiting(), 0, "the second one is not answered");
+    assert_eq!(peers[1].below().read(), 0, "the second one is not answered");
     rig.exchange(&peers[0]);
     rig.exchange(&peers[1]);
     assert_eq!((logs[0].story(), logs[1].story()), (vec!["made".into()], vec!["made".into()]));
 }
 
-#[test]
-fn t_15_a_turn_begins_no_more_handshakes_than_its_budget() {
-    let rig = Rig::new();
+over_each_carrier!(t_15_a_turn_begins_no_more_handshakes_than_its_budget);
+fn t_15_a_turn_begins_no_more_handshakes_than_its_budget(carrier: Over) {
+    let rig = Rig::new(carrier);
     let config: ServerConfig = rig.authority.server().handshakes_per_turn(2);
     let peers: Vec<_> = (0..5).map(|_| rig.serve(config.clone(), Log::new().plain()).1).collect();
-    rig.stage.run();
+    rig.run();
     for peer in &peers {
         peer.flush();
     }
     let mut started = Vec::new();
     for _ in 0..4 {
-        rig.stage.turn();
+        rig.turn();
         started.push(config.statistics().started());
     }
     assert!(started[0] <= 2 && started.windows(2).all(|two| two[1] - two[0] <= 2), "{started:?}");
-    rig.stage.run();
+    rig.run();
     assert_eq!(config.statistics().started(), 5);
 }
 
-#[test]
-fn t_13_a_record_that_is_too_large_is_answered_by_an_alert() {
-    let rig = Rig::new();
+over_each_carrier!(t_13_a_record_that_is_too_large_is_answered_by_an_alert);
+fn t_13_a_record_that_is_too_large_is_answered_by_an_alert(carrier: Over) {
+    let rig = Rig::new(carrier);
     let log = Log::new();
     let (_, peer) = rig.serve(rig.authority.server(), log.plain());
-    peer.wire().send(&[22, 3, 1, 0xff, 0xff, 1, 0, 0, 0]);
-    peer.wire().send(&[0; 70_000]);
-    rig.stage.run();
-    assert_eq!((log.story(), rig.stage.connections()), (vec![], 0));
-    assert_eq!(peer.wire().take().first(), Some(&21));
+    peer.send_raw(&[22, 3, 1, 0xff, 0xff, 1, 0, 0, 0]);
+    peer.send_raw(&[0; 70_000]);
+    rig.run();
+    assert_eq!(log.story(), [""; 0]);
+    assert_eq!(peer.below().take().first(), Some(&21));
 }
 
 #[test]

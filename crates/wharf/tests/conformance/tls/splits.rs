@@ -1,20 +1,20 @@
 //! Records may be cut anywhere: whatever the cuts, the same is told and sent.
 
 use std::sync::Arc;
-use wharf::memory::LinkRef;
+use wharf::memory::{LinkRef, Stage};
 use wharf::tls;
 
 use super::handshake::Echo;
 use super::rig::Rig;
-use crate::support::authority::{NAME, TLS12, TLS13};
-use crate::support::{Call, Log, pattern};
+use crate::support::authority::{Authority, NAME, TLS12, TLS13};
+use crate::support::{Call, Log, Over, over_each_carrier, pattern};
 
 /// Echoes over a link that is set up by `cut`; gives what the client was told.
 fn told(
     versions: &'static [&'static tls::rustls::SupportedProtocolVersion],
     cut: impl Fn(&LinkRef),
 ) -> Vec<String> {
-    let rig = Rig::new();
+    let (stage, authority) = (Stage::new(), Authority::new());
     let log = Log::new();
     log.on(Call::Made, |transport| {
         transport.write(&pattern(20_000));
@@ -26,13 +26,13 @@ fn told(
             transport.close();
         }
     });
-    let config = tls::ClientConfig::from(Arc::new(rig.authority.rustls_client(versions)));
+    let config = tls::ClientConfig::from(Arc::new(authority.rustls_client(versions)));
     let protocol = log.plain();
     let client = tls::client(config, NAME, || protocol);
-    let mut server = tls::server(rig.authority.server(), || Echo);
-    let pair = rig.stage.pair(client(), server());
+    let mut server = tls::server(authority.server(), || Echo);
+    let pair = stage.pair(client(), server());
     cut(&pair.link);
-    rig.stage.run();
+    stage.run();
     assert!(log.data().ends_with(b"end"));
     log.story()
 }
@@ -49,9 +49,9 @@ fn t_03_every_cut_of_reads_and_writes_gives_the_same() {
     }
 }
 
-#[test]
-fn t_03_a_handshake_and_a_record_cut_at_each_place_give_the_same() {
-    let rig = Rig::new();
+over_each_carrier!(t_03_a_handshake_and_a_record_cut_at_each_place_give_the_same);
+fn t_03_a_handshake_and_a_record_cut_at_each_place_give_the_same(carrier: Over) {
+    let rig = Rig::new(carrier);
     let length = {
         let (_, peer) = rig.serve(rig.authority.server(), Log::new().plain());
         peer.take_records().len()
@@ -62,9 +62,9 @@ fn t_03_a_handshake_and_a_record_cut_at_each_place_give_the_same() {
         let (_, peer) = rig.serve(rig.authority.server(), log.plain());
         let hello = peer.take_records();
         let place = place.min(hello.len());
-        peer.wire().send(&hello[..place]);
-        rig.stage.run();
-        peer.wire().send(&hello[place..]);
+        peer.send_raw(&hello[..place]);
+        rig.run();
+        peer.send_raw(&hello[place..]);
         rig.exchange(&peer);
         peer.with_engine(|engine| {
             use std::io::Write;
@@ -73,9 +73,9 @@ fn t_03_a_handshake_and_a_record_cut_at_each_place_give_the_same() {
         });
         let records = peer.take_records();
         let place = place % records.len();
-        peer.wire().send(&records[..place]);
-        rig.stage.run();
-        peer.wire().send(&records[place..]);
+        peer.send_raw(&records[..place]);
+        rig.run();
+        peer.send_raw(&records[place..]);
         rig.exchange(&peer);
         assert_eq!(log.story(), ["made", "data some plaintext", "eof", "lost eof"], "{place}");
     }

@@ -6,21 +6,21 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wharf::memory::{Seen, Stage};
-use wharf::tls::{self, StartTls, rustls};
+use wharf::memory::Seen;
+use wharf::tls::{self, ServerConfig, StartTls, rustls};
 use wharf::{Protocol, TransportRef, tcp};
 
 use super::rig::Rig;
 use crate::support::authority::{Authority, BOTH, NAME};
 use crate::support::tls_peer::TlsPeer;
-use crate::support::{Log, new_loop, pattern, poll};
+use crate::support::{Log, Over, new_loop, over_each_carrier, pattern, poll};
 
 type Answer = Rc<RefCell<Option<StartTls>>>;
 
 /// A server that starts TLS when it is asked to, inside the callback, with what came behind the request.
 struct Upgrading {
     log: Log,
-    authority: Rc<Authority>,
+    config: ServerConfig,
     answer: Answer,
     secure: bool,
 }
@@ -38,7 +38,7 @@ impl Protocol for Upgrading {
         } else if let Some(end) = end {
             self.secure = true;
             transport.write(b"OK\n");
-            let answer = tls::start_tls(transport, self.authority.server(), &data[end..]);
+            let answer = tls::start_tls(transport, self.config.clone(), &data[end..]);
             self.answer.replace(Some(answer));
         }
     }
@@ -54,40 +54,36 @@ impl Protocol for Upgrading {
 }
 
 struct Upgrade {
-    stage: Stage,
+    rig: Rig,
     log: Log,
     answer: Answer,
     below: TransportRef,
-    peer: TlsPeer,
+    peer: Rc<TlsPeer>,
 }
 
-fn upgrading() -> Upgrade {
-    let (stage, log, authority) = (Stage::new(), Log::new(), Rc::new(Authority::new()));
+fn upgrading(carrier: Over) -> Upgrade {
+    let (rig, log) = (Rig::new(carrier), Log::new());
     let answer = Answer::default();
     let protocol = Upgrading {
         log: log.clone(),
-        authority: Rc::clone(&authority),
+        config: rig.authority.server(),
         answer: Rc::clone(&answer),
         secure: false,
     };
-    let (below, _, wire) = stage.wire(protocol);
-    stage.run();
-    let peer = TlsPeer::new(wire, &[Arc::new(authority.rustls_client(BOTH))]);
-    Upgrade { stage, log, answer, below, peer }
+    let (below, peer) = rig.lay(protocol);
+    rig.run();
+    let peer = rig.client(peer, rig.authority.rustls_client(BOTH));
+    Upgrade { rig, log, answer, below, peer }
 }
 
 impl Upgrade {
     fn exchange(&self) {
-        for _ in 0..10 {
-            self.peer.flush();
-            self.stage.run();
-            self.peer.receive(&mut Vec::new());
-        }
+        self.rig.exchange(&self.peer);
     }
 
     /// The plain answer of the server, in front of its records.
     fn take_plain(&self) {
-        assert_eq!(self.peer.wire().take(), b"OK\n");
+        assert_eq!(self.peer.below().take(), b"OK\n");
     }
 
     fn outcome(&self) -> std::io::Result<TransportRef> {
@@ -101,31 +97,31 @@ impl Upgrade {
     }
 }
 
-#[test]
-fn t_41_a_server_starts_tls_inside_a_callback() {
-    let upgrade = upgrading();
-    upgrade.peer.wire().send(b"STARTTLS\n");
-    upgrade.stage.run();
+over_each_carrier!(t_41_a_server_starts_tls_inside_a_callback);
+fn t_41_a_server_starts_tls_inside_a_callback(carrier: Over) {
+    let upgrade = upgrading(carrier);
+    upgrade.peer.send_raw(b"STARTTLS\n");
+    upgrade.rig.run();
     upgrade.take_plain();
     upgrade.exchange();
     let transport = upgrade.outcome().unwrap();
     assert_ne!(transport, upgrade.below);
     assert_eq!(transport.extra::<tls::TlsVersion>(), Some(tls::TlsVersion::Tls13));
     upgrade.peer.send(b"hello");
-    upgrade.stage.run();
+    upgrade.rig.run();
     assert_eq!(upgrade.peer.take(), b"hello");
     upgrade.peer.say_goodbye();
-    upgrade.stage.run();
+    upgrade.rig.run();
     assert_eq!(upgrade.log.story(), ["made", "secure hello", "eof", "lost eof"], "made only once");
 }
 
-#[test]
-fn t_44_handshake_bytes_behind_the_request_are_not_lost() {
-    let upgrade = upgrading();
+over_each_carrier!(t_44_handshake_bytes_behind_the_request_are_not_lost);
+fn t_44_handshake_bytes_behind_the_request_are_not_lost(carrier: Over) {
+    let upgrade = upgrading(carrier);
     let hello = upgrade.peer.take_records();
-    upgrade.peer.wire().send(&[b"STARTTLS\n", hello.as_slice()].concat());
-    upgrade.stage.run();
-    let answer = upgrade.peer.wire().take();
+    upgrade.peer.send_raw(&[b"STARTTLS\n", hello.as_slice()].concat());
+    upgrade.rig.run();
+    let answer = upgrade.peer.below().take();
     assert!(answer.starts_with(b"OK\n"), "plain bytes come first");
     // The rest is for the engine, as if it had come by itself.
     let mut records = &answer[3..];
@@ -137,42 +133,42 @@ fn t_44_handshake_bytes_behind_the_request_are_not_lost() {
     });
     upgrade.exchange();
     upgrade.peer.send(b"hello");
-    upgrade.stage.run();
+    upgrade.rig.run();
     drop(upgrade.outcome().unwrap());
-    upgrade.stage.run();
+    upgrade.rig.run();
     assert_eq!(upgrade.log.story(), ["made", "secure hello"]);
 }
 
-#[test]
-fn t_44_a_handshake_cut_at_every_place_behind_the_request_is_the_same() {
-    let length = upgrading().peer.take_records().len();
+over_each_carrier!(t_44_a_handshake_cut_at_every_place_behind_the_request_is_the_same);
+fn t_44_a_handshake_cut_at_every_place_behind_the_request_is_the_same(carrier: Over) {
+    let length = upgrading(carrier).peer.take_records().len();
     for cut in (0..length).filter(|cut| *cut < 12 || cut % 31 == 0) {
-        let upgrade = upgrading();
+        let upgrade = upgrading(carrier);
         let hello = upgrade.peer.take_records();
-        upgrade.peer.wire().send(&[b"STARTTLS\n", &hello[..cut]].concat());
-        upgrade.stage.run();
-        upgrade.peer.wire().send(&hello[cut..]);
-        upgrade.stage.run();
-        let answer = upgrade.peer.wire().take();
+        upgrade.peer.send_raw(&[b"STARTTLS\n", &hello[..cut]].concat());
+        upgrade.rig.run();
+        upgrade.peer.send_raw(&hello[cut..]);
+        upgrade.rig.run();
+        let answer = upgrade.peer.below().take();
         assert!(answer.starts_with(b"OK\n\x16"), "cut at {cut}: {:?}", upgrade.log);
     }
 }
 
-#[test]
-fn t_44_plaintext_smuggled_behind_the_request_ends_the_connection() {
-    let upgrade = upgrading();
-    upgrade.peer.wire().send(b"STARTTLS\nMAIL FROM:<mallory@wharf.test>\r\n");
-    upgrade.stage.run();
+over_each_carrier!(t_44_plaintext_smuggled_behind_the_request_ends_the_connection);
+fn t_44_plaintext_smuggled_behind_the_request_ends_the_connection(carrier: Over) {
+    let upgrade = upgrading(carrier);
+    upgrade.peer.send_raw(b"STARTTLS\nMAIL FROM:<mallory@wharf.test>\r\n");
+    upgrade.rig.run();
     assert_eq!(upgrade.log.story(), ["made", "lost failed"]);
     let error = upgrade.outcome().unwrap_err();
     assert_eq!(tls::Error::find(&error), Some(&tls::Error::Injected));
 
     // In a segment of its own it is no handshake either.
-    let upgrade = upgrading();
-    upgrade.peer.wire().send(b"STARTTLS\n");
-    upgrade.stage.run();
-    upgrade.peer.wire().send(b"MAIL FROM:<mallory@wharf.test>\r\n");
-    upgrade.stage.run();
+    let upgrade = upgrading(carrier);
+    upgrade.peer.send_raw(b"STARTTLS\n");
+    upgrade.rig.run();
+    upgrade.peer.send_raw(b"MAIL FROM:<mallory@wharf.test>\r\n");
+    upgrade.rig.run();
     assert_eq!(upgrade.log.story(), ["made", "lost io"]);
     assert!(matches!(
         tls::Error::find(&upgrade.outcome().unwrap_err()),
@@ -180,14 +176,14 @@ fn t_44_plaintext_smuggled_behind_the_request_ends_the_connection() {
     ));
 }
 
-#[test]
-fn t_44_a_client_takes_nothing_that_came_with_the_answer() {
-    let rig = Rig::new();
+over_each_carrier!(t_44_a_client_takes_nothing_that_came_with_the_answer);
+fn t_44_a_client_takes_nothing_that_came_with_the_answer(carrier: Over) {
+    let rig = Rig::new(carrier);
     let log = Log::new();
-    let (transport, _, _wire) = rig.stage.wire(log.plain());
-    rig.stage.run();
+    let (transport, _peer) = rig.lay(log.plain());
+    rig.run();
     let answer = tls::start_tls(&transport, (rig.authority.client(), NAME), b"injected");
-    rig.stage.run();
+    rig.run();
     assert_eq!(log.story(), ["made", "lost failed"]);
     assert_eq!(answer.error().unwrap().kind(), ErrorKind::InvalidData);
 }
@@ -203,7 +199,7 @@ fn t_40_and_t_43_a_client_awaits_the_new_transport_before_any_data() {
         let (authority, answer) = (Rc::clone(&authority), Rc::clone(&answers));
         move || Upgrading {
             log: server_log.clone(),
-            authority: Rc::clone(&authority),
+            config: authority.server(),
             answer: Rc::clone(&answer),
             secure: false,
         }
@@ -235,181 +231,188 @@ fn t_40_and_t_43_a_client_awaits_the_new_transport_before_any_data() {
     assert_eq!(log.story(), ["made", "data OK\\n", "started", "data hello", "lost closed"]);
 }
 
-#[test]
-fn t_43_data_waits_for_whoever_awaits_the_transport() {
-    let upgrade = upgrading();
-    upgrade.peer.wire().send(b"STARTTLS\n");
-    upgrade.stage.run();
+over_each_carrier!(t_43_data_waits_for_whoever_awaits_the_transport);
+fn t_43_data_waits_for_whoever_awaits_the_transport(carrier: Over) {
+    let upgrade = upgrading(carrier);
+    upgrade.peer.send_raw(b"STARTTLS\n");
+    upgrade.rig.run();
     upgrade.take_plain();
     let answer = upgrade.answer.take().unwrap();
     let mut answer: std::pin::Pin<Box<dyn Future<Output = _>>> = Box::pin(answer);
     assert!(poll(&mut answer).is_pending());
     while !upgrade.peer.is_established() {
         upgrade.peer.flush();
-        upgrade.stage.run();
+        upgrade.rig.run();
         upgrade.peer.receive(&mut Vec::new());
     }
     upgrade.peer.send(b"early");
-    upgrade.stage.run();
+    upgrade.rig.run();
     assert_eq!(upgrade.log.story(), ["made"]);
     assert!(poll(&mut answer).is_ready());
-    upgrade.stage.run();
+    upgrade.rig.run();
     assert_eq!(upgrade.log.story(), ["made", "secure early"]);
 }
 
-#[test]
-fn t_43_dropping_the_answer_changes_nothing() {
-    let upgrade = upgrading();
-    upgrade.peer.wire().send(b"STARTTLS\n");
-    upgrade.stage.run();
+over_each_carrier!(t_43_dropping_the_answer_changes_nothing);
+fn t_43_dropping_the_answer_changes_nothing(carrier: Over) {
+    let upgrade = upgrading(carrier);
+    upgrade.peer.send_raw(b"STARTTLS\n");
+    upgrade.rig.run();
     upgrade.take_plain();
     drop(upgrade.answer.take());
     upgrade.exchange();
     upgrade.peer.send(b"hello");
-    upgrade.stage.run();
+    upgrade.rig.run();
     assert_eq!(upgrade.log.story(), ["made", "secure hello"]);
 }
 
-#[test]
-fn t_43_a_callback_is_told_before_any_data() {
-    let rig = Rig::new();
+over_each_carrier!(t_43_a_callback_is_told_before_any_data);
+fn t_43_a_callback_is_told_before_any_data(carrier: Over) {
+    let rig = Rig::new(carrier);
     let log = Log::new();
-    let (transport, _, wire) = rig.stage.wire(log.plain());
-    rig.stage.run();
+    let (transport, below) = rig.lay(log.plain());
+    rig.run();
     let noting = log.clone();
     drop(tls::start_tls(&transport, rig.authority.server(), b"").on_established(
         move |established| {
             noting.note(if established.is_ok() { "established" } else { "failed" });
         },
     ));
-    let peer = TlsPeer::new(wire, &[Arc::new(rig.authority.rustls_client(BOTH))]);
+    let peer = rig.client(below, rig.authority.rustls_client(BOTH));
     while !peer.is_established() {
         peer.flush();
-        rig.stage.run();
+        rig.run();
         peer.receive(&mut Vec::new());
     }
     peer.send(b"early");
-    rig.stage.run();
+    rig.run();
     assert_eq!(log.story(), ["made", "established", "data early"]);
 }
 
-#[test]
-fn t_42_plain_bytes_go_out_before_the_handshake() {
-    let rig = Rig::new();
+over_each_carrier!(t_42_plain_bytes_go_out_before_the_handshake);
+fn t_42_plain_bytes_go_out_before_the_handshake(carrier: Over) {
+    let rig = Rig::new(carrier);
     let log = Log::new();
-    let (transport, _, wire) = rig.stage.wire(log.plain());
-    rig.stage.run();
-    wire.set_capacity(0);
-    transport.write(b"plain, and still buffered");
+    let (transport, below) = rig.lay(log.plain());
+    rig.run();
+    let count = rig.fill(&transport);
     let _answer = tls::start_tls(&transport, (rig.authority.client(), NAME), b"");
-    rig.stage.run();
-    wire.set_capacity(1 << 20);
-    rig.stage.run();
-    let bytes = wire.take();
-    assert!(bytes.starts_with(b"plain, and still buffered\x16\x03"), "{bytes:?}");
+    rig.run();
+    let mut bytes = Vec::new();
+    rig.run_until(|| {
+        bytes.extend(below.take());
+        bytes.len() >= count + 2
+    });
+    let (plain, hello) = bytes.split_at(count);
+    assert!(plain == pattern(count));
+    assert!(hello.starts_with(b"\x16\x03"), "{hello:?}");
 }
 
-#[test]
-fn t_45_a_failed_handshake_is_one_connection_lost() {
+over_each_carrier!(t_45_a_failed_handshake_is_one_connection_lost);
+fn t_45_a_failed_handshake_is_one_connection_lost(carrier: Over) {
     // Refused, left, reset, too late, and closed or aborted below (T-63).
     type End = fn(&Upgrade);
     let ends: [(End, &str, ErrorKind); 6] = [
         (
-            |upgrade| upgrade.peer.wire().send(b"\x15\x03\x01\x00\x02\x02\x28"),
+            |upgrade| upgrade.peer.send_raw(b"\x15\x03\x01\x00\x02\x02\x28"),
             "lost io",
             ErrorKind::InvalidData,
         ),
-        (|upgrade| upgrade.peer.wire().shutdown(), "lost io", ErrorKind::UnexpectedEof),
-        (|upgrade| upgrade.peer.wire().reset(), "lost io", ErrorKind::ConnectionReset),
-        (|upgrade| upgrade.stage.advance(Duration::from_secs(10)), "lost io", ErrorKind::TimedOut),
+        (|upgrade| upgrade.peer.below().shutdown(), "lost io", ErrorKind::UnexpectedEof),
+        (
+            |upgrade| upgrade.peer.below().reset(&upgrade.below),
+            "lost io",
+            ErrorKind::ConnectionReset,
+        ),
+        (|upgrade| upgrade.rig.advance(10), "lost io", ErrorKind::TimedOut),
         (|upgrade| upgrade.below.close(), "lost aborted", ErrorKind::ConnectionAborted),
         (|upgrade| upgrade.below.abort(), "lost aborted", ErrorKind::ConnectionAborted),
     ];
     for (end, lost, kind) in ends {
-        let upgrade = upgrading();
-        upgrade.peer.wire().send(b"STARTTLS\n");
-        upgrade.stage.run();
+        let upgrade = upgrading(carrier);
+        upgrade.peer.send_raw(b"STARTTLS\n");
+        upgrade.rig.run();
         end(&upgrade);
-        upgrade.stage.run();
+        upgrade.rig.run();
         assert_eq!(upgrade.log.story(), ["made", lost], "{kind}");
         assert_eq!(upgrade.outcome().unwrap_err().kind(), kind);
-        assert_eq!(upgrade.stage.connections(), 0);
+        assert_eq!(upgrade.rig.connections(), 0);
     }
 }
 
-#[test]
-fn t_46_a_connection_that_closes_cannot_start_tls() {
-    let rig = Rig::new();
+over_each_carrier!(t_46_a_connection_that_closes_cannot_start_tls);
+fn t_46_a_connection_that_closes_cannot_start_tls(carrier: Over) {
+    let rig = Rig::new(carrier);
     let log = Log::new();
-    let (transport, _, _wire) = rig.stage.wire(log.plain());
-    rig.stage.run();
+    let (transport, _peer) = rig.lay(log.plain());
+    rig.run();
     let named = tls::start_tls(&transport, (rig.authority.client(), "no name"), b"");
     assert_eq!(named.error().unwrap().kind(), ErrorKind::InvalidInput);
-    rig.stage.run();
+    rig.run();
     assert_eq!(log.story(), ["made"], "nothing has happened to the connection");
     transport.close();
     let answer = tls::start_tls(&transport, rig.authority.server(), b"");
     assert_eq!(answer.error().unwrap().kind(), ErrorKind::NotConnected);
-    rig.stage.run();
+    rig.run();
     assert_eq!(log.story(), ["made", "lost closed"]);
 }
 
-#[test]
-fn t_47_switching_on_the_tls_transport_changes_the_protocol_above() {
-    let rig = Rig::new();
+over_each_carrier!(t_47_switching_on_the_tls_transport_changes_the_protocol_above);
+fn t_47_switching_on_the_tls_transport_changes_the_protocol_above(carrier: Over) {
+    let rig = Rig::new(carrier);
     let open = rig.open();
     let next = Log::new().switched();
     let first = open.log.clone().switched();
     let (_, previous) = open.transport.set_protocol(next.plain(), b"leftover ");
     assert!(previous.is_some());
     open.peer.send(b"and more");
-    rig.stage.run();
+    rig.run();
     assert_eq!((first.story(), next.data()), (vec!["made".into()], b"leftover and more".to_vec()));
 }
 
-#[test]
-fn p_05_a_protocol_that_was_paused_is_resumed_above_tls() {
-    let rig = Rig::new();
+over_each_carrier!(p_05_a_protocol_that_was_paused_is_resumed_above_tls);
+fn p_05_a_protocol_that_was_paused_is_resumed_above_tls(carrier: Over) {
+    let rig = Rig::new(carrier);
     let log = Log::new();
-    let (transport, _, wire) = rig.stage.wire(log.plain());
+    let (transport, below) = rig.lay(log.plain());
     transport.write(&pattern(1_000_000));
-    rig.stage.run();
+    rig.run();
     assert_eq!(log.story(), ["made", "pause"]);
     let _answer = tls::start_tls(&transport, rig.authority.server(), b"");
-    rig.stage.run();
+    rig.run();
     assert_eq!(log.story(), ["made", "pause"]);
     let mut plain = Vec::new();
     while plain.len() < 1_000_000 {
-        plain.extend(wire.take());
-        rig.stage.run();
+        plain.extend(below.take());
+        rig.run();
     }
     assert!(plain == pattern(1_000_000));
     assert_eq!(log.story(), ["made", "pause", "resume"]);
 }
 
-#[test]
-fn t_49_reading_that_was_paused_stays_so_above_tls_only() {
-    let rig = Rig::new();
+over_each_carrier!(t_49_reading_that_was_paused_stays_so_above_tls_only);
+fn t_49_reading_that_was_paused_stays_so_above_tls_only(carrier: Over) {
+    let rig = Rig::new(carrier);
     let log = Log::new();
-    let (transport, _, wire) = rig.stage.wire(log.plain());
+    let (transport, below) = rig.lay(log.plain());
     transport.pause_reading();
-    rig.stage.run();
+    rig.run();
     let answer = tls::start_tls(&transport, rig.authority.server(), b"");
-    let peer = TlsPeer::new(wire, &[Arc::new(rig.authority.rustls_client(BOTH))]);
+    let peer = rig.client(below, rig.authority.rustls_client(BOTH));
     rig.exchange(&peer);
     peer.send(b"hello");
-    rig.stage.run();
+    rig.run();
     assert_eq!(log.story(), ["made"]);
     let mut answer: std::pin::Pin<Box<dyn Future<Output = _>>> = Box::pin(answer);
     let std::task::Poll::Ready(Ok(secure)) = poll(&mut answer) else { panic!("it is over") };
     secure.resume_reading();
-    rig.stage.run();
+    rig.run();
     assert_eq!(log.story(), ["made", "data hello"]);
 }
 
-#[test]
-fn t_60_tls_starts_on_a_tls_transport_and_both_layers_close_in_order() {
-    let rig = Rig::new();
+over_each_carrier!(t_60_tls_starts_on_a_tls_transport_and_both_layers_close_in_order);
+fn t_60_tls_starts_on_a_tls_transport_and_both_layers_close_in_order(carrier: Over) {
+    let rig = Rig::new(carrier);
     let open = rig.open();
     let _answer = tls::start_tls(&open.transport, rig.authority.server(), b"");
     // The peer wraps a second client into the records of the first.
@@ -425,7 +428,7 @@ fn t_60_tls_starts_on_a_tls_transport_and_both_layers_close_in_order() {
         if !records.is_empty() {
             open.peer.send(&records);
         }
-        rig.stage.run();
+        rig.run();
         let bytes = open.peer.take();
         let mut rest = bytes.as_slice();
         while !rest.is_empty() && inner.read_tls(&mut rest).unwrap() > 0 {
@@ -443,7 +446,7 @@ fn t_60_tls_starts_on_a_tls_transport_and_both_layers_close_in_order() {
     rig.exchange(&open.peer);
     assert_eq!(open.log.story(), ["made", "data deep", "eof"], "the outer goodbye is waited for");
     open.peer.say_goodbye();
-    rig.stage.run();
+    rig.run();
     assert_eq!(open.log.story(), ["made", "data deep", "eof", "lost eof"]);
     assert!(inner.process_new_packets().unwrap().peer_has_closed(), "the inner goodbye");
     assert_eq!(open.peer.seen(), Seen::Eof, "and the outer one");
