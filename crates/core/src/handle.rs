@@ -20,10 +20,12 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::address::Address;
 use crate::datagram::{EndpointProtocol, IntoDatagramProtocol};
 use crate::extra::{LocalAddr, PeerAddr, Request};
+use crate::lingering;
 use crate::shared::{IntoProtocol, StreamProtocol};
 use crate::transport::{
     DatagramTransport, ReadTransport, SubprocessTransport, Transport, WriteTransport,
@@ -138,6 +140,25 @@ impl TransportRef {
         let (shared, protocol) = protocol.share();
         let previous = self.0.replace_protocol(protocol, leftover);
         (shared, previous)
+    }
+
+    /// Closes so that the peer hears our last words although it may still be talking, as after a refusal.
+    ///
+    /// A plain [`close`](crate::BaseTransport::close) of a socket that has bytes unread, or gets some later, is answered to
+    /// the peer by a reset, which can overtake what was sent before it.
+    /// Here everything that is queued goes out and our direction is shut down, as by
+    /// [`write_eof`](crate::WriteTransport::write_eof); what still comes is read and thrown away, until the peer ends too,
+    /// `patience` is over or 16 MiB have come; then the transport closes.
+    /// The protocol hears nothing more but `connection_lost`, with [`Lost::Closed`](crate::Lost::Closed) unless something
+    /// fails meanwhile.
+    ///
+    /// From now on the transport is closing, and `write` answers [`Flow::Closed`](crate::Flow::Closed).
+    /// It is a plain close where nothing more can come, where our direction has no end of its own
+    /// ([`can_write_eof`](crate::WriteTransport::can_write_eof)) and without patience.
+    /// Calling it again does nothing; `close` and `abort` end it as ever.
+    #[doc(alias = "lingering_close")]
+    pub fn close_lingering(&self, patience: Duration) {
+        lingering::close(self, Rc::downgrade(&self.0), patience);
     }
 
     /// The transport that the protocol at the top talks to: this one, or that of the layer above it, such as TLS, whose

@@ -32,6 +32,7 @@ pub mod extra;
 pub mod flow;
 pub mod guard;
 pub mod handle;
+mod lingering;
 pub mod lost;
 pub mod memory;
 pub mod observe;

@@ -136,6 +136,9 @@ pub struct StreamState {
     /// Why the stream ends, if its name does not say it all.
     cause: Option<Box<Lost>>,
     cause_name: End,
+    /// What still comes is heard out by somebody else than the protocol. No part of the word: our direction has ended by
+    /// then, so the stream is not calm.
+    lingering: bool,
     now: Now,
 }
 
@@ -149,7 +152,14 @@ impl StreamState {
     /// A stream that is open in both directions and whose protocol knows nothing yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { queued: 0, below: 0, cause: None, cause_name: End::Closed, now: Now::UNMADE }
+        Self {
+            queued: 0,
+            below: 0,
+            cause: None,
+            cause_name: End::Closed,
+            lingering: false,
+            now: Now::UNMADE,
+        }
     }
 
     // ---- what the driver asks ----
@@ -293,7 +303,7 @@ impl StreamState {
     #[inline]
     #[must_use]
     pub fn is_closing(&self) -> bool {
-        !self.phase_reads()
+        !self.phase_reads() || self.lingering
     }
 
     /// Whether the protocol was told to pause writing, and not yet to resume.
@@ -306,7 +316,7 @@ impl StreamState {
     #[inline]
     #[must_use]
     pub fn is_reading(&self) -> bool {
-        self.may_read()
+        self.may_read() && !self.lingering
     }
 
     /// Answers a write. Whoever is answered that the buffer is full will be told when it no longer is.
@@ -369,6 +379,17 @@ impl StreamState {
         self.step(Event::WriteEof);
     }
 
+    /// The user has closed, and what still comes is read to be thrown away.
+    pub fn linger(&mut self) {
+        self.lingering = true;
+    }
+
+    /// Whether what still comes is read to be thrown away.
+    #[must_use]
+    pub fn is_lingering(&self) -> bool {
+        self.lingering
+    }
+
     /// `close()`: send what is queued, then end.
     pub fn close(&mut self) {
         self.end(Event::Close, Lost::Closed);
@@ -398,7 +419,7 @@ impl StreamState {
 
     /// `pause_reading()`. Idempotent, and nothing happens once closing.
     pub fn pause_reading(&mut self) {
-        if self.phase_reads() {
+        if !self.is_closing() {
             self.now.marks.set(Marks::PAUSED, true);
         }
     }

@@ -56,7 +56,7 @@ pub trait BaseTransport: 'static {
     /// timeout without progress (rule T13). Reading stops at once.
     ///
     /// When bytes of the peer are unread by then, it meets a reset, which may overtake what was written last.
-    /// Who must be heard calls [`write_eof`](WriteTransport::write_eof) and lets the peer end.
+    /// Who must be heard calls [`close_lingering`](crate::TransportRef::close_lingering).
     fn close(&self);
 
     /// Ends the connection at once; what is queued is dropped.
@@ -159,7 +159,7 @@ pub trait Transport: ReadTransport + WriteTransport + Narrow {
     ///
     /// The new protocol hears no `connection_made`, the old one no `connection_lost`. If the old one was told to pause
     /// writing, so is the new one.
-    /// Does nothing and gives `None` once the connection is lost.
+    /// Does nothing and gives `None` once the connection is lost, and while a lingering close hears the peer out.
     fn replace_protocol(&self, protocol: StreamProtocol, leftover: &[u8])
     -> Option<StreamProtocol>;
 
@@ -168,6 +168,12 @@ pub trait Transport: ReadTransport + WriteTransport + Narrow {
     /// implement this tells it again.
     fn interpose(&self, protocol: StreamProtocol) -> Option<StreamProtocol> {
         self.replace_protocol(protocol, &[])
+    }
+
+    /// The same for a transport that closes for its user from now on, while `protocol` hears out what still comes; a transport
+    /// that does not implement this looks open meanwhile. Users call `close_lingering` on the handle.
+    fn hear_out(&self, protocol: StreamProtocol) -> Option<StreamProtocol> {
+        self.interpose(protocol)
     }
 }
 

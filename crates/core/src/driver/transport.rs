@@ -327,7 +327,7 @@ impl<I: StreamIo, H: Host> Transport for StreamDriver<I, H> {
         leftover: &[u8],
     ) -> Option<StreamProtocol> {
         let mut inner = self.inner.borrow_mut();
-        if inner.state.phase() == Phase::Lost {
+        if inner.state.phase() == Phase::Lost || inner.state.is_lingering() {
             return None;
         }
         if inner.protocol.as_ref() != Some(&protocol) {
@@ -352,6 +352,11 @@ impl<I: StreamIo, H: Host> Transport for StreamDriver<I, H> {
             return None;
         }
         inner.protocol.replace(protocol)
+    }
+
+    fn hear_out(&self, protocol: StreamProtocol) -> Option<StreamProtocol> {
+        self.inner.borrow_mut().state.linger();
+        self.interpose(protocol)
     }
 }
 

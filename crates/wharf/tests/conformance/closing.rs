@@ -1,4 +1,4 @@
-//! Closing and aborting (rows CL-01 to CL-17).
+//! Closing and aborting (rows CL-01 to CL-18).
 
 use std::time::Duration;
 
@@ -335,4 +335,150 @@ fn cl_17_dropping_a_connect_before_connection_made_closes_the_socket(bench: &mut
     assert_eq!((peer.seen(), bench.sources(), log.protocols()), (Seen::Eof, 0, 0));
     bench.settle();
     assert_eq!(log.story(), [""; 0]);
+}
+
+/// How long a lingering close hears its peer out, in these tests.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A connection that refuses whatever it is sent, and then whatever its peer has to say.
+fn refusing(bench: &mut Bench) -> (Log, TransportRef, Peer) {
+    let (log, transport, peer) = bench.connect();
+    log.on(Call::Data, |transport| {
+        transport.write(b"refused");
+        transport.close_lingering(PATIENCE);
+        assert!(transport.is_closing() && !transport.is_reading());
+        assert_eq!(transport.write(b"more"), Flow::Closed);
+    });
+    peer.send(b"x");
+    bench.run_until(|| log.has(Call::Data));
+    (log, transport, peer)
+}
+
+over_each!(cl_18_a_peer_that_goes_on_sending_hears_our_last_words);
+fn cl_18_a_peer_that_goes_on_sending_hears_our_last_words(bench: &mut Bench) {
+    let (log, transport, peer) = refusing(bench);
+    for _ in 0..20 {
+        peer.send(&pattern(30_000));
+        bench.settle();
+    }
+    bench.run_until(|| peer.seen() != Seen::Open);
+    assert_eq!((peer.bytes(), peer.seen()), (b"refused".to_vec(), Seen::Eof), "and no reset");
+    assert_eq!(log.story(), ["made", "data x"]);
+    // Nothing makes it hear any more, or less.
+    poke(&transport);
+    transport.pause_reading();
+    transport.close_lingering(Duration::from_secs(1000));
+    let late = Log::new();
+    assert!(transport.set_protocol(late.plain(), b"leftover").1.is_none());
+    peer.send(b"unheard");
+    bench.settle();
+    assert_eq!(late.story(), [""; 0]);
+    assert!(!log.is_lost() && bench.sources() == 1);
+    peer.close();
+    bench.run_until(|| log.is_lost());
+    assert_eq!(log.story(), ["made", "data x", "lost closed"]);
+    assert_eq!(log.protocols(), 0);
+}
+
+over_each!(cl_18_a_peer_is_heard_out_for_a_time_and_up_to_a_limit);
+fn cl_18_a_peer_is_heard_out_for_a_time_and_up_to_a_limit(bench: &mut Bench) {
+    let moment = Duration::from_millis(1);
+    let (log, _transport, _peer) = refusing(bench);
+    bench.advance(PATIENCE - moment);
+    assert!(!log.is_lost());
+    bench.advance(moment);
+    assert_eq!(log.story(), ["made", "data x", "lost closed"]);
+
+    let (log, _transport, peer) = refusing(bench);
+    let mut sent = 0;
+    while !log.is_lost() {
+        sent += peer.try_send(&pattern(200_000)).unwrap_or(0);
+        bench.turn();
+        assert!(sent < 40_000_000, "it hears for ever");
+    }
+    assert!(sent > 16_000_000, "{sent} bytes were too many");
+    assert_eq!((log.story().last().map(String::as_str), bench.sources()), (Some("lost closed"), 0));
+}
+
+over_each!(cl_18_a_lingering_close_sends_everything_under_the_close_timeout);
+fn cl_18_a_lingering_close_sends_everything_under_the_close_timeout(bench: &mut Bench) {
+    let (log, transport, peer, total) = full(bench);
+    transport.close_lingering(PATIENCE);
+    bench.settle();
+    bench.advance(PATIENCE);
+    assert!(!log.is_lost(), "the peer has not read");
+    bench.advance(CLOSE_TIMEOUT - Duration::from_millis(1));
+    assert!(!log.is_lost());
+    bench.run_until(|| {
+        peer.read();
+        log.is_lost()
+    });
+    bench.run_until(|| peer.seen() != Seen::Open);
+    assert!(peer.bytes() == pattern(total));
+    assert_eq!(log.story(), ["made", "lost closed"]);
+
+    let (log, transport, _peer, _) = full(bench);
+    transport.close_lingering(PATIENCE);
+    bench.advance(PATIENCE);
+    bench.advance(CLOSE_TIMEOUT);
+    assert_eq!(log.story(), ["made", "lost timed out"]);
+}
+
+over_each!(cl_18_what_was_left_unread_is_heard_out_too);
+fn cl_18_what_was_left_unread_is_heard_out_too(bench: &mut Bench) {
+    let (log, transport, peer) = bench.connect();
+    transport.pause_reading();
+    bench.settle();
+    peer.send(b"unread");
+    bench.settle();
+    transport.close_lingering(PATIENCE);
+    bench.run_until(|| peer.seen() != Seen::Open);
+    assert_eq!(peer.seen(), Seen::Eof);
+    peer.close();
+    bench.run_until(|| log.is_lost());
+    assert_eq!(log.story(), ["made", "lost closed"]);
+}
+
+over_each!(cl_18_where_nothing_can_come_any_more_it_is_a_plain_close);
+fn cl_18_where_nothing_can_come_any_more_it_is_a_plain_close(bench: &mut Bench) {
+    let (log, transport, peer) = bench.connect();
+    log.keep_open();
+    peer.shutdown();
+    bench.run_until(|| log.has(Call::Eof));
+    transport.write(b"answer");
+    transport.close_lingering(PATIENCE);
+    bench.run_until(|| log.is_lost());
+    assert_eq!(log.story(), ["made", "eof", "lost closed"]);
+
+    let (log, transport, _peer) = bench.connect();
+    transport.close_lingering(Duration::ZERO);
+    bench.run_until(|| log.is_lost());
+    assert_eq!(log.story(), ["made", "lost closed"], "without patience");
+}
+
+over_each!(cl_18_the_end_of_a_lingering_close_can_be_hastened);
+fn cl_18_the_end_of_a_lingering_close_can_be_hastened(bench: &mut Bench) {
+    hasten(bench, |transport, _| transport.close(), "lost closed");
+    hasten(bench, |transport, _| transport.abort(), "lost aborted");
+    hasten(bench, |_, peer| peer.shutdown(), "lost closed");
+}
+
+over_each!(
+    cl_18_a_reset_ends_a_lingering_close
+    on memory, tcp, unix, tls, tls_over_tcp, tls_over_unix, tls_in_tls:
+    "a pipe is never reset"
+);
+fn cl_18_a_reset_ends_a_lingering_close(bench: &mut Bench) {
+    hasten(bench, |transport, peer| peer.reset(transport), "lost io");
+}
+
+/// A lingering close that has `end` before its time.
+fn hasten(bench: &mut Bench, end: fn(&TransportRef, &Peer), lost: &str) {
+    let (log, transport, peer) = refusing(bench);
+    bench.settle();
+    end(&transport, &peer);
+    bench.run_until(|| log.is_lost());
+    assert_eq!(log.story(), ["made", "data x", lost]);
+    assert_eq!(bench.sources(), 0);
+    bench.advance(PATIENCE);
 }

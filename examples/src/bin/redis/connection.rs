@@ -4,6 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use wharf::{Flow, Lost, Protocol, Scheduler, TransportRef};
 use wharf_examples::output::Output;
@@ -11,6 +12,9 @@ use wharf_examples::output::Output;
 use crate::commands::{self, After, Reply};
 use crate::resp::Parser;
 use crate::store::Store;
+
+/// How long a client that is refused is heard out.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// What all connections share.
 #[derive(Default)]
@@ -54,7 +58,7 @@ impl Connection {
         store.expire(now);
         let mut output = Output::new(transport, self.shared.space.take());
         let mut rest = input;
-        let mut is_over = false;
+        let (mut is_over, mut is_refused) = (false, false);
         while !is_over && output.is_open() {
             match self.parser.next(rest) {
                 Ok(None) => break,
@@ -65,12 +69,17 @@ impl Connection {
                 }
                 Err(error) => {
                     Reply::Error(error.message().into()).write(&mut output);
-                    is_over = true;
+                    (is_over, is_refused) = (true, true);
                 }
             }
         }
         let (flow, space) = output.finish();
         self.shared.space.set(space);
+        if is_refused {
+            // The client may be in the midst of a command, and is to hear why it goes no further.
+            transport.close_lingering(LAST_WORDS);
+            return input.len();
+        }
         if is_over {
             transport.close();
             return input.len();
@@ -115,7 +124,6 @@ impl Protocol for Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
     use wharf::memory::{Seen, Stage, Wire};
 
     fn client() -> (Stage, Wire) {
