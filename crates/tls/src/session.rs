@@ -189,10 +189,7 @@ impl Session {
         while parts.engine.is_handshaking() && !parts.incoming.is_empty() {
             match parts.engine.feed(parts.incoming.bytes()) {
                 Ok(taken) => parts.incoming.consume(taken),
-                Err(error) => {
-                    parts.send(&self.below);
-                    return Err(error.into());
-                }
+                Err(error) => return Err(error.into()),
             }
         }
         parts.send(&self.below);
@@ -318,12 +315,21 @@ impl Session {
         }
     }
 
-    /// Ends the connection because of an error of TLS, whose alert is sent first.
+    /// Ends the connection because of an error of TLS, whose alert is sent first. The peer, who may still be talking, is heard
+    /// out, or a reset could overtake the alert.
     pub(crate) fn refuse(&self) {
-        let mut parts = self.parts.borrow_mut();
+        self.refuse_with(&mut self.parts.borrow_mut());
+    }
+
+    fn refuse_with(&self, parts: &mut Parts) {
         parts.state.note(Event::Failed);
-        parts.send(&self.below);
-        self.below.close();
+        if parts.engine.wants_send() {
+            parts.send(&self.below);
+            self.below.close_lingering(self.patience);
+        } else {
+            // It is we who were refused, or left.
+            self.below.close();
+        }
     }
 
     /// Ends the connection at once.
@@ -381,9 +387,7 @@ impl Session {
     /// The peer's records are bad: it is told so, and what is below ends.
     fn broken(&self, parts: &mut Parts, error: rustls::Error) -> io::Error {
         parts.incoming.clear();
-        parts.state.note(Event::Failed);
-        parts.send(&self.below);
-        self.below.close();
+        self.refuse_with(parts);
         Error::from(error).into()
     }
 

@@ -107,10 +107,11 @@ impl TlsState {
     /// Whether the transport below is to be read: `reading` says whether the user wants more.
     pub(crate) fn wants_bytes(self, reading: bool) -> bool {
         match self.phase {
-            Phase::Handshaking | Phase::Farewell => true,
+            // A peer that was refused is heard out.
+            Phase::Handshaking | Phase::Farewell | Phase::Failed => true,
             // After the peer's goodbye nothing is delivered, but its end is still worth knowing.
             Phase::Open => reading || self.peer_done,
-            Phase::Leaving | Phase::Failed | Phase::Lost => false,
+            Phase::Leaving | Phase::Lost => false,
         }
     }
 }

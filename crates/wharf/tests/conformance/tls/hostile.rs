@@ -1,13 +1,16 @@
 //! Peers that mean harm, and peers that are only unlucky: what they send together, too late, too much, or never.
 
+use std::rc::Rc;
 use std::time::Duration;
 
+use wharf::memory::Seen;
 use wharf::tls;
 use wharf::tls::rustls::{self, AlertDescription};
 
 use super::rig::Rig;
 use crate::support::authority::{BOTH, TLS12, TLS13};
-use crate::support::{Call, Log, Over, over_each_carrier};
+use crate::support::tls_peer::TlsPeer;
+use crate::support::{Call, Log, Over, over_each_carrier, pattern};
 
 /// Records of plaintext that the peer has not sent yet.
 fn records(open: &super::rig::Open, text: &[u8]) -> Vec<u8> {
@@ -203,4 +206,59 @@ fn t_59_nothing_is_left_after_any_end(carrier: Over) {
         rig.run();
         assert_eq!(rig.connections(), 0);
     }
+}
+
+/// A client that is refused, and has not heard of it.
+fn refused(rig: &Rig) -> (Log, Rc<TlsPeer>) {
+    let log = Log::new();
+    let (_, peer) = rig.serve(rig.authority.server(), log.plain());
+    peer.send_raw(b"GET / HTTP/1.1\r\nHost: wharf.test\r\n\r\n");
+    rig.run();
+    (log, peer)
+}
+
+over_each_carrier!(t_13_a_peer_that_goes_on_sending_gets_the_alert_and_no_reset);
+fn t_13_a_peer_that_goes_on_sending_gets_the_alert_and_no_reset(carrier: Over) {
+    let rig = Rig::new(carrier);
+    let (log, peer) = refused(&rig);
+    let mut sent = 0;
+    while sent < 1_000_000 {
+        sent += peer.below().try_send(&pattern(50_000)).expect("nobody refuses the bytes");
+        rig.run();
+    }
+    assert_eq!(peer.below().take().first(), Some(&21));
+    assert_eq!(peer.below().seen(), Seen::Eof, "no reset has come");
+    assert_eq!(rig.connections(), 1);
+    peer.close_below();
+    rig.run();
+    assert_eq!((rig.connections(), log.story()), (0, vec![]));
+}
+
+over_each_carrier!(t_13_a_refused_peer_is_not_heard_out_for_ever);
+fn t_13_a_refused_peer_is_not_heard_out_for_ever(carrier: Over) {
+    // Neither one that sends nothing and stays,
+    let rig = Rig::new(carrier);
+    let (_, _peer) = refused(&rig);
+    rig.advance(4);
+    assert_eq!(rig.connections(), 1);
+    rig.advance(1);
+    assert_eq!(rig.connections(), 0);
+
+    // nor one that sends without end.
+    let rig = Rig::new(carrier);
+    let (_, peer) = refused(&rig);
+    let mut sent = 0;
+    while rig.connections() > 0 {
+        sent += peer.below().try_send(&pattern(200_000)).unwrap_or(0);
+        assert!(sent < 40_000_000, "{sent} bytes");
+        rig.turn();
+    }
+
+    // And where a close does not wait, a refusal does not either.
+    let rig = Rig::new(carrier);
+    let config = rig.authority.server().shutdown_timeout(Duration::ZERO);
+    let (_, peer) = rig.serve(config, Log::new().plain());
+    peer.send_raw(b"GET / HTTP/1.1\r\nHost: wharf.test\r\n\r\n");
+    rig.run();
+    assert_eq!(rig.connections(), 0);
 }
