@@ -203,7 +203,7 @@ impl Server {
         self.0.live.get()
     }
 
-    /// Its live connections.
+    /// Its live connections, as their protocols know them: where a layer such as TLS stands on one, the transport above it.
     #[must_use]
     pub fn clients(&self) -> Vec<TransportRef> {
         let owner = self.0.as_owner();
@@ -213,6 +213,7 @@ impl Server {
             .filter_map(|source| source.as_connection())
             .filter(|connection| connection.is_owned_by(&owner))
             .filter_map(|connection| connection.transport())
+            .map(|transport| transport.uppermost())
             .collect()
     }
 
@@ -257,7 +258,8 @@ impl Server {
         self.0.close();
     }
 
-    /// Closes every connection: each flushes and ends.
+    /// Closes every connection: each flushes and ends, and says goodbye where its layers have a way to. One that is in the
+    /// handshake of a layer ends without.
     pub fn close_clients(&self) {
         self.clients().iter().for_each(|client| client.close());
     }

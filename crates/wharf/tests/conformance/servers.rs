@@ -5,6 +5,7 @@ mod crowd;
 mod ending;
 mod exhaustion;
 mod inherited;
+mod layers;
 mod listening;
 pub(crate) mod process;
 pub(crate) mod rig;
