@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, ExtendedKeyUsagePurpose,
+    IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber,
 };
 use wharf::tls::rustls;
 use wharf::tls::{ClientConfig, ServerConfig};
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -95,6 +96,34 @@ impl Authority {
             .with_protocol_versions(versions)
             .expect("the versions are supported")
             .with_root_certificates(self.roots())
+            .with_no_client_auth()
+    }
+
+    /// A client that trusts this authority, but for the certificate that it has revoked under this number.
+    pub(crate) fn rustls_client_revoking(&self, serial: u64) -> rustls::ClientConfig {
+        let list = CertificateRevocationListParams {
+            this_update: rcgen::date_time_ymd(2020, 1, 1),
+            next_update: rcgen::date_time_ymd(2020, 2, 1),
+            crl_number: SerialNumber::from(1_u64),
+            issuing_distribution_point: None,
+            revoked_certs: vec![RevokedCertParams {
+                serial_number: SerialNumber::from(serial),
+                revocation_time: rcgen::date_time_ymd(2020, 1, 1),
+                reason_code: None,
+                invalidity_date: None,
+            }],
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = list.signed_by(&self.issuer).expect("a list can be made").der().clone();
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(self.roots()), provider())
+                .with_crls([list])
+                .build()
+                .expect("a good verifier");
+        rustls::ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(BOTH)
+            .expect("the versions are supported")
+            .with_webpki_verifier(verifier)
             .with_no_client_auth()
     }
 

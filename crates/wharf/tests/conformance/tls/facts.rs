@@ -153,12 +153,13 @@ fn t_56_our_client_learns_by_its_first_read_that_it_was_refused(carrier: Over) {
 
 over_each_carrier!(t_04_a_session_is_resumed);
 fn t_04_a_session_is_resumed(carrier: Over) {
-    let rig = Rig::new(carrier);
     for versions in [TLS12, TLS13] {
-        // Sessions live in the configurations.
-        let (server, client) = (rig.authority.server(), rig.authority.rustls_client(versions));
+        // Sessions live in the configurations, so another loop knows them, too.
+        let loops = [Rig::new(carrier), Rig::new(carrier)];
+        let authority = &loops[0].authority;
+        let (server, client) = (authority.server(), authority.rustls_client(versions));
         let mut resumed = Vec::new();
-        for _ in 0..2 {
+        for rig in &loops {
             let log = Log::new();
             let open = rig.open_to(server.clone(), &log, log.plain(), client.clone());
             resumed.push(open.transport.extra::<tls::Resumed>().unwrap().0);

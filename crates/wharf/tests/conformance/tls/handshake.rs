@@ -282,6 +282,28 @@ fn t_12_an_expired_certificate_fails_the_connect() {
 }
 
 #[test]
+fn t_12_a_revoked_certificate_fails_the_connect() {
+    const REVOKED: u64 = 7;
+    let authority = Authority::new();
+    for (serial, refused) in [(REVOKED, true), (REVOKED + 1, false)] {
+        let identity = authority.issue(NAME, |params| params.serial_number = Some(serial.into()));
+        let client = Arc::new(authority.rustls_client_revoking(REVOKED));
+        let server = authority.rustls_server_as(identity, BOTH);
+        if refused {
+            let (ours, theirs) = refusal(&authority, server, client.into(), NAME);
+            let revoked = rustls::Error::InvalidCertificate(CertificateError::Revoked);
+            assert_eq!(ours, tls::Error::Protocol(revoked));
+            assert_eq!(theirs, alert(AlertDescription::CertificateRevoked));
+        } else {
+            let (rig, log) = (Rig::new(Over::Memory), Log::new());
+            let (_, peer) = rig.connect(client.into(), log.plain(), server);
+            rig.exchange(&peer);
+            assert_eq!(log.story(), ["made"]);
+        }
+    }
+}
+
+#[test]
 fn t_12_a_self_signed_certificate_fails_the_connect() {
     let authority = Authority::new();
     let server = authority.rustls_server_as(Identity::self_signed(NAME), BOTH);
