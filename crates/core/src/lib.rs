@@ -49,6 +49,9 @@ pub mod vitals;
 pub mod wire_log;
 
 pub use address::{Address, UnixAddress};
+/// What `write_bytes` takes, from the crate of this name.
+#[doc(no_inline)]
+pub use bytes::Bytes;
 pub use datagram::{Batch, Datagram, IntoDatagramProtocol, Outgoing};
 pub use flow::{Flow, Limits, LimitsError};
 pub use handle::{
@@ -60,7 +63,7 @@ pub use pipe::{
     WritePipeProtocol,
 };
 pub use protocol::{BufferedProtocol, DatagramProtocol, KeepOpen, Protocol, SubprocessProtocol};
-pub use schedule::{Clock, Scheduler};
+pub use schedule::{Clock, Scheduler, Timer};
 pub use shared::{Buffered, IntoProtocol, StreamProtocol};
 pub use subprocess::{IntoSubprocessProtocol, SharedSubprocessProtocol};
 pub use transport::{
