@@ -8,7 +8,7 @@ use std::io;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
-use wharf::LoopHandle;
+use wharf::{LoopHandle, TimerHandle};
 
 use super::{Contender, contender, worked};
 
@@ -19,11 +19,11 @@ pub(super) fn contenders(outstanding: usize) -> Vec<Contender> {
     vec![
         contender("a binary heap", move || Ok(heap(outstanding))),
         contender("tokio Sleep::reset", move || tokio(outstanding)),
-        contender("wharf call_later", move || wharf(outstanding, LoopHandle::now)),
+        contender("wharf call_later", move || wharf(outstanding, set_anew(LoopHandle::now))),
         contender("wharf call_at, the turn's time", move || {
-            wharf(outstanding, LoopHandle::turn_time)
+            wharf(outstanding, set_anew(LoopHandle::turn_time))
         }),
-        contender("wharf reset", move || wharf_reset(outstanding)),
+        contender("wharf reset", move || wharf(outstanding, reset)),
     ]
 }
 
@@ -95,8 +95,11 @@ fn tokio(outstanding: usize) -> io::Result<Duration> {
     }))
 }
 
-/// In a callback of the loop; deadlines are counted from what `time` says, as `call_later` counts them from now.
-fn wharf(outstanding: usize, time: fn(&LoopHandle) -> Instant) -> io::Result<Duration> {
+/// In a callback of the loop: `again` cancels and arms a timer that is to run after the given time.
+fn wharf(
+    outstanding: usize,
+    again: impl Fn(&LoopHandle, &mut TimerHandle, Duration),
+) -> io::Result<Duration> {
     let mut event_loop = wharf::EventLoop::new()?;
     let handle = event_loop.handle().clone();
     Ok(event_loop.block_on(async {
@@ -106,28 +109,24 @@ fn wharf(outstanding: usize, time: fn(&LoopHandle) -> Instant) -> io::Result<Dur
         let (took, ()) = worked(|| {
             for _ in 0..OPERATIONS {
                 let key = choice.one_of(outstanding);
-                timers[key].cancel();
-                timers[key] = handle.call_at(time(&handle) + choice.delay(), || ());
+                again(&handle, &mut timers[key], choice.delay());
             }
         });
         took
     }))
 }
 
-/// As above, by the call that is meant for it.
-fn wharf_reset(outstanding: usize) -> io::Result<Duration> {
-    let mut event_loop = wharf::EventLoop::new()?;
-    let handle = event_loop.handle().clone();
-    Ok(event_loop.block_on(async {
-        let mut choice = Choice::new();
-        let mut timers: Vec<_> =
-            (0..outstanding).map(|_| handle.call_later(choice.delay(), || ())).collect();
-        let (took, ()) = worked(|| {
-            for _ in 0..OPERATIONS {
-                let key = choice.one_of(outstanding);
-                assert!(timers[key].reset(choice.delay()));
-            }
-        });
-        took
-    }))
+/// By two calls; the deadline is counted from what `time` says, as `call_later` counts it from now.
+fn set_anew(
+    time: fn(&LoopHandle) -> Instant,
+) -> impl Fn(&LoopHandle, &mut TimerHandle, Duration) + Copy {
+    move |handle, timer, delay| {
+        timer.cancel();
+        *timer = handle.call_at(time(handle) + delay, || ());
+    }
+}
+
+/// By the call that is meant for it.
+fn reset(_: &LoopHandle, timer: &mut TimerHandle, delay: Duration) {
+    assert!(timer.reset(delay));
 }
