@@ -133,34 +133,25 @@ fn pipe_of(kind: Kind) -> (OwnedFd, OwnedFd) {
 /// `over_each!(name on tcp: "why")` restricts it to some of all these and says why.
 macro_rules! over_each {
     ($name:ident) => {
-        over_each!(
-            $name
-            on memory, tcp, unix, tls, tls_over_tcp, tls_over_unix, tls_in_tls, pipes:
-            "every stream behaves so"
-        );
+        over_each!($name also: "every stream behaves so");
     };
     ($name:ident and read) => {
-        over_each!(
-            $name
-            on memory, tcp, unix, tls, tls_over_tcp, tls_over_unix, tls_in_tls, pipes,
-            read_pipe, read_fifo, read_socket:
-            "so does whatever is read"
-        );
+        over_each!($name also read_pipe, read_fifo, read_socket: "so does whatever is read");
     };
     ($name:ident and written) => {
-        over_each!(
-            $name
-            on memory, tcp, unix, tls, tls_over_tcp, tls_over_unix, tls_in_tls, pipes,
-            written_pipe, written_fifo, written_socket:
-            "so does whatever is written"
-        );
+        over_each!($name also written_pipe, written_fifo, written_socket: "so does whatever is written");
     };
     ($name:ident and one_way) => {
         over_each!(
             $name
-            on memory, tcp, unix, tls, tls_over_tcp, tls_over_unix, tls_in_tls, pipes,
-            read_pipe, read_fifo, read_socket, written_pipe, written_fifo, written_socket:
+            also read_pipe, read_fifo, read_socket, written_pipe, written_fifo, written_socket:
             "so does everything"
+        );
+    };
+    ($name:ident also $($more:ident),* : $why:literal) => {
+        over_each!(
+            $name
+            on memory, tcp, unix, tls, tls_over_tcp, tls_over_unix, tls_in_tls, pipes $(, $more)*: $why
         );
     };
     ($name:ident on $($over:ident),+ : $why:literal) => {
