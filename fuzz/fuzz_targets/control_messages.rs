@@ -11,6 +11,8 @@ mod control;
 #[path = "../../crates/udp/src/mmsg/name.rs"]
 mod name;
 
+use std::os::unix::ffi::OsStrExt;
+
 use libfuzzer_sys::fuzz_target;
 use wharf_core::datagram::{Arrival, Peer};
 use wharf_core::{Address, UnixAddress};
@@ -56,8 +58,8 @@ fn read_address(bytes: &[u8]) {
     let mut address = None;
     name::read(bytes, &mut address);
     let peer = match &address {
-        Some(Address::Ip(address)) => Peer::Ip(*address),
-        Some(Address::Unix(UnixAddress::Path(path))) => Peer::Path(path),
+        Some(Address::Ip(address)) => Peer::Ip(address),
+        Some(Address::Unix(UnixAddress::Path(path))) => Peer::Path(path.as_os_str().as_bytes()),
         Some(Address::Unix(UnixAddress::Abstract(name))) => Peer::Abstract(name),
         _ => return,
     };
