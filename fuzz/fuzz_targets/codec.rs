@@ -1,7 +1,7 @@
 //! Bytes and settings, chosen by the fuzzer, for the codecs of lines, delimiters and lengths.
 //!
 //! What they promise stands in the tests of the codec crate, where it is tried on random input.
-//! `cargo +nightly fuzz run codec -- -max_total_time=60`, or `cargo xtask fuzz 60`.
+//! `cargo +nightly fuzz run --release codec -- -max_total_time=60`, or `cargo xtask fuzz 60`.
 #![no_main]
 
 #[path = "../../crates/codec/tests/it/model.rs"]

@@ -1,7 +1,7 @@
 //! Bytes, chosen by the fuzzer, in the place of what the system says about a datagram and its sender.
 //!
 //! Any bytes give some facts or none; what is found lies within the bytes, and what is written is read back.
-//! `cargo +nightly fuzz run control_messages -- -max_total_time=60`, or `cargo xtask fuzz 60`.
+//! `cargo +nightly fuzz run --release control_messages -- -max_total_time=60`, or `cargo xtask fuzz 60`.
 #![no_main]
 // The parsers are taken as files, without the part of their crate that makes system calls.
 #![allow(dead_code, unreachable_pub)]

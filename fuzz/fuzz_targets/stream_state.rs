@@ -1,7 +1,7 @@
 //! Lists of operations, chosen by the fuzzer, on the state of a stream and on two streams joined in memory.
 //!
 //! The models, and what they promise, are those of core's own tests, where they run on random lists.
-//! `cargo +nightly fuzz run stream_state -- -max_total_time=60`, or `cargo xtask fuzz 60`.
+//! `cargo +nightly fuzz run --release stream_state -- -max_total_time=60`, or `cargo xtask fuzz 60`.
 #![no_main]
 
 #[path = "../../crates/core/tests/it/pair_model.rs"]

@@ -1,7 +1,7 @@
 //! A client of TLS that cuts, changes, repeats and leaves out records, as the fuzzer says.
 //!
 //! What the protocol above must hear stands in the tests of the TLS crate, where it is tried on stories of its own.
-//! `cargo +nightly fuzz run tls_records -- -max_total_time=60`, or `cargo xtask fuzz 60`.
+//! `cargo +nightly fuzz run --release tls_records -- -max_total_time=60`, or `cargo xtask fuzz 60`.
 #![no_main]
 
 #[path = "../../crates/tls/tests/it/model.rs"]

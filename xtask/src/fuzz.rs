@@ -29,8 +29,9 @@ pub(crate) fn fuzz_for(project: &Project, seconds: u32) -> Result<Outcome> {
     }
     let seconds = seconds.to_string();
     for target in TARGETS {
-        cmd!(sh, "cargo +nightly fuzz run {target} -- -max_total_time={seconds} -verbosity=0")
-            .run()?;
+        // `--release` leaves it to the manifest whose assertions are checked.
+        let run = ["run", "--release", target];
+        cmd!(sh, "cargo +nightly fuzz {run...} -- -max_total_time={seconds} -verbosity=0").run()?;
     }
     Ok(Outcome::Done)
 }
