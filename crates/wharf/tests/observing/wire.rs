@@ -3,12 +3,14 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 
+use wharf::memory::Stage;
 use wharf::vitals::Below;
 use wharf::wire_log::{Entry, Pcap, Subject, Tap, WireLog};
 use wharf::{
@@ -265,4 +267,59 @@ fn a_disk_that_is_full_costs_the_log_and_not_the_connection() {
     assert_eq!(faults.len(), 1, "{faults:?}");
     assert_eq!(faults[0].callback(), "wire log");
     assert_eq!(ev.statistics().faults, 1);
+}
+
+/// A capture file in memory.
+#[derive(Clone, Default)]
+struct Capture(Rc<RefCell<Vec<u8>>>);
+
+impl Write for Capture {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What `tcpdump` says of a capture, a line or two for each packet; `None` where it is not installed.
+fn tcpdump(capture: &[u8]) -> Option<String> {
+    let mut command = Command::new("tcpdump");
+    command.args(["-n", "-vv", "-S", "-r", "-"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let Ok(mut child) = command.spawn() else {
+        println!("skipped: tcpdump is not there");
+        return None;
+    };
+    // It reads while it prints less than a pipe holds.
+    child.stdin.take().unwrap().write_all(capture).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn tcpdump_follows_a_capture_as_a_connection_and_finds_its_checksums_right() {
+    for (ours, theirs) in [("10.0.0.1:80", "10.0.0.2:50000"), ("[::1]:80", "[::2]:50000")] {
+        let (local, peer): (SocketAddr, SocketAddr) =
+            (ours.parse().unwrap(), theirs.parse().unwrap());
+        let stage = Stage::new();
+        let (transport, _echo, wire) = stage.wire(Echo);
+        let capture = Capture::default();
+        let tap: Tap = transport.extra().unwrap();
+        tap.start(Pcap::new(capture.clone()).between(local, peer));
+        wire.send(b"hello");
+        stage.run();
+        wire.shutdown();
+        stage.run();
+        let Some(told) = tcpdump(&capture.0.borrow()) else { return };
+        let sums = told.matches("cksum").count();
+        let right = told.matches("(correct)").count();
+        // A handshake of three, hello and its echo, and an end of two.
+        assert_eq!((sums, right), (7, 7), "{told}");
+        let flags: Vec<&str> =
+            told.split("Flags [").skip(1).map(|rest| &rest[..rest.find(']').unwrap()]).collect();
+        assert_eq!(flags, ["S", "S.", ".", "P.", "P.", "F.", "F."], "{told}");
+        assert_eq!(told.matches("length 5").count(), 2, "{told}");
+    }
 }
