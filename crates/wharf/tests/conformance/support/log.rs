@@ -20,6 +20,10 @@ pub(crate) enum Call {
     Lost,
 }
 
+impl Call {
+    const KINDS: usize = Self::Lost as usize + 1;
+}
+
 /// Something that was told, or noted by a test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Entry {
@@ -51,6 +55,8 @@ pub(crate) struct Log(Rc<Record>);
 #[derive(Default)]
 struct Record {
     entries: RefCell<Vec<Entry>>,
+    /// How often each call came, so that a long story is not read for each of its lines.
+    counts: [Cell<usize>; Call::KINDS],
     hooks: RefCell<HashMap<Call, Hook>>,
     /// The transport that told something last, for `get_buffer`; gone with the loss.
     transport: RefCell<Option<TransportRef>>,
@@ -126,13 +132,7 @@ impl Log {
 
     /// How often `call` came.
     pub(crate) fn count(&self, call: Call) -> usize {
-        let is_call = |entry: &&Entry| match entry {
-            Entry::Call(told) => *told == call,
-            Entry::Data(_) => call == Call::Data,
-            Entry::Lost(_) => call == Call::Lost,
-            Entry::Note(_) => false,
-        };
-        self.0.entries.borrow().iter().filter(is_call).count()
+        self.0.counts[call as usize].get()
     }
 
     pub(crate) fn has(&self, call: Call) -> bool {
@@ -215,6 +215,8 @@ impl Log {
         }
         assert!(self.alternates(call), "{call:?} comes out of turn: {:?}", self.story());
         record.entries.borrow_mut().push(entry);
+        let count = &record.counts[call as usize];
+        count.set(count.get() + 1);
         if let Some(transport) = transport {
             record.transport.replace(Some(transport.clone()));
         }
