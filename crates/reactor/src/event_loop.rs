@@ -525,9 +525,9 @@ impl LoopHandle {
         let timers = &self.0.timers;
         let now = self.now();
         // One that is set by a timer of this turn waits for the next, however early its deadline.
-        let last = timers.borrow().last_sequence();
+        timers.borrow_mut().begin_run(now);
         loop {
-            let callback = timers.borrow_mut().pop_due(now, last);
+            let callback = timers.borrow_mut().pop_due();
             let Some(callback) = callback else { return };
             if let Err(caught) = guard::call("timer", || callback.run(self)) {
                 self.report(FaultReport::caught(caught));

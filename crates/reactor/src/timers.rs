@@ -28,25 +28,22 @@ pub(crate) struct Timers<T> {
     /// Deadlines are counted from here, in both directions.
     origin: Instant,
     agenda: Agenda,
-    /// Off the agenda while the timers that are older than they are run.
-    passed_over: Vec<Entry>,
     /// How many timers each slot has had; an entry of the agenda with another generation is dead.
     generations: Vec<u32>,
     /// What the timer in each slot runs.
     values: Vec<Place<T>>,
     free: Vec<u32>,
     live: usize,
-    sequence: u64,
 }
 
 /// On one cache line, whatever the address of the first.
 #[repr(align(32))]
 struct Place<T>(Option<T>);
 
-/// Whether the timer of an entry has neither run nor been cancelled.
+/// Whether a timer has neither run nor been cancelled nor been reset.
 #[inline]
-fn is_live(generations: &[u32]) -> impl Fn(&Entry) -> bool {
-    |entry| generations[entry.key.slot as usize] == entry.key.generation
+fn is_live(generations: &[u32]) -> impl Fn(&TimerKey) -> bool {
+    |key| generations[key.slot as usize] == key.generation
 }
 
 impl<T> Timers<T> {
@@ -55,12 +52,10 @@ impl<T> Timers<T> {
         Self {
             origin,
             agenda: Agenda::new(),
-            passed_over: Vec::new(),
             generations: Vec::new(),
             values: Vec::new(),
             free: Vec::new(),
             live: 0,
-            sequence: 0,
         }
     }
 
@@ -78,8 +73,7 @@ impl<T> Timers<T> {
     #[inline]
     fn enter(&mut self, key: TimerKey, deadline: Instant) {
         let deadline = self.nanos(deadline);
-        self.sequence += 1;
-        self.agenda.push(Entry { deadline, sequence: self.sequence, key });
+        self.agenda.push(Entry { deadline, key });
     }
 
     /// Gives a timer another deadline, as if it were set anew, under another key; `None` if it has run or was cancelled.
@@ -116,41 +110,30 @@ impl<T> Timers<T> {
 
     #[inline]
     fn clear_dead(&mut self) {
-        let living = self.live.saturating_sub(self.passed_over.len());
-        self.agenda.clear_dead(living, is_live(&self.generations));
+        self.agenda.clear_dead(self.live, is_live(&self.generations));
     }
 
-    /// The deadline of the first live timer.
+    /// The deadline of the first live timer. No timers run: if a panic has cut a run short, it is over.
     pub(crate) fn next_deadline(&mut self) -> Option<Instant> {
-        let nanos = self.first()?;
+        self.agenda.end_run();
+        let nanos = self.agenda.first(is_live(&self.generations))?;
         let distance = Duration::from_nanos(nanos.unsigned_abs());
         Some(if nanos < 0 { self.origin - distance } else { self.origin + distance })
     }
 
-    fn first(&mut self) -> Option<i64> {
-        self.agenda.first(is_live(&self.generations)).map(|entry| entry.deadline)
+    /// Begins a run of the timers that are due at `now`; a deadline that is exactly now is.
+    pub(crate) fn begin_run(&mut self, now: Instant) {
+        self.agenda.begin_run(self.nanos(now));
     }
 
-    /// Takes the first timer out that is due at `now` (a deadline that is exactly now is) and was set no later than the
-    /// one with the sequence number `last`. Newer ones that are due are passed over until there is none left.
-    pub(crate) fn pop_due(&mut self, now: Instant, last: u64) -> Option<T> {
-        let now = self.nanos(now);
-        while self.first().is_some_and(|deadline| deadline <= now) {
-            let entry = self.agenda.pop()?;
-            if entry.sequence <= last {
-                return self.take(entry.key);
-            }
-            self.passed_over.push(entry);
-        }
-        for entry in self.passed_over.drain(..) {
-            self.agenda.push(entry);
-        }
-        None
-    }
-
-    /// The sequence number of the last timer that was set.
-    pub(crate) fn last_sequence(&self) -> u64 {
-        self.sequence
+    /// Takes out the first timer that is due in this run, and was not set since the run has begun; where there is none,
+    /// the run is over.
+    pub(crate) fn pop_due(&mut self) -> Option<T> {
+        let Some(entry) = self.agenda.pop_due(is_live(&self.generations)) else {
+            self.agenda.end_run();
+            return None;
+        };
+        self.take(entry.key)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -192,6 +175,8 @@ fn nanos(duration: Duration) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
+
     use wharf_core::Clock;
     use wharf_core::memory::ManualClock;
 
@@ -211,13 +196,9 @@ mod tests {
         fn set(&mut self, millis: u64, name: u32) -> TimerKey {
             self.timers.insert(self.at(millis), name)
         }
-        /// Those that are due, of the ones that were set no later than number `last`.
-        fn due(&mut self, millis: u64, last: u64) -> Vec<u32> {
-            let now = self.at(millis);
-            std::iter::from_fn(|| self.timers.pop_due(now, last)).collect()
-        }
         fn run(&mut self, millis: u64) -> Vec<u32> {
-            self.due(millis, u64::MAX)
+            self.timers.begin_run(self.at(millis));
+            std::iter::from_fn(|| self.timers.pop_due()).collect()
         }
     }
 
@@ -243,14 +224,32 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_timer_is_passed_over_and_not_lost() {
+    fn what_is_set_while_timers_run_waits_and_is_not_lost() {
+        let mut bench = Bench::new();
+        bench.set(10, 1);
+        let reset = bench.set(20, 2);
+        bench.timers.begin_run(bench.at(100));
+        assert_eq!(bench.timers.pop_due(), Some(1));
+        bench.set(5, 3);
+        bench.timers.reset(reset, bench.at(100));
+        bench.set(101, 4);
+        assert_eq!(bench.timers.pop_due(), None);
+        assert_eq!(bench.timers.next_deadline(), Some(bench.at(5)));
+        assert_eq!(bench.run(100), [3, 2]);
+        assert_eq!(bench.run(101), [4]);
+    }
+
+    #[test]
+    fn a_run_that_is_cut_short_is_over() {
         let mut bench = Bench::new();
         bench.set(10, 1);
         bench.set(20, 2);
-        let last = bench.timers.last_sequence();
+        bench.timers.begin_run(bench.at(100));
+        assert_eq!(bench.timers.pop_due(), Some(1));
         bench.set(5, 3);
-        assert_eq!(bench.due(100, last), [1, 2]);
-        assert_eq!(bench.run(100), [3]);
+        assert_eq!(bench.timers.next_deadline(), Some(bench.at(5)));
+        bench.set(4, 4);
+        assert_eq!(bench.run(100), [4, 3, 2]);
     }
 
     #[test]
@@ -279,45 +278,124 @@ mod tests {
         assert_eq!(bench.timers.cancel(again), None);
     }
 
+    /// Timers, and what they are to do: all that is live, in the order in which it is to run.
+    struct Model {
+        bench: Bench,
+        expected: BTreeMap<Order, u32>,
+        keys: Vec<(TimerKey, Order)>,
+        now: u64,
+        sequence: u64,
+        chance: u64,
+    }
+
+    /// Deadline and number.
+    type Order = (u64, u64);
+
+    impl Model {
+        fn new() -> Self {
+            let bench = Bench::new();
+            Self {
+                bench,
+                expected: BTreeMap::new(),
+                keys: Vec::new(),
+                now: 0,
+                sequence: 0,
+                chance: 1,
+            }
+        }
+
+        fn chance(&mut self) -> u64 {
+            self.chance = self.chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            self.chance >> 33
+        }
+
+        fn next(&mut self, ahead: u64) -> Order {
+            self.sequence += 1;
+            (self.now + self.chance() % ahead, self.sequence)
+        }
+
+        fn set(&mut self, ahead: u64) {
+            let order = self.next(ahead);
+            let name = u32::try_from(order.1).unwrap();
+            self.keys.push((self.bench.set(order.0, name), order));
+            self.expected.insert(order, name);
+        }
+
+        fn cancel(&mut self) {
+            if self.keys.is_empty() {
+                return;
+            }
+            let at = self.chance() as usize % self.keys.len();
+            let (key, order) = self.keys.swap_remove(at);
+            assert_eq!(self.bench.timers.cancel(key), self.expected.remove(&order));
+        }
+
+        fn reset(&mut self, ahead: u64) {
+            if self.keys.is_empty() {
+                return;
+            }
+            let at = self.chance() as usize % self.keys.len();
+            let (key, order) = self.keys[at];
+            let next = self.next(ahead);
+            let again = self.bench.timers.reset(key, self.bench.at(next.0));
+            assert_eq!(again.is_some(), self.expected.contains_key(&order));
+            if let Some(key) = again {
+                let name = self.expected.remove(&order).unwrap();
+                self.expected.insert(next, name);
+                self.keys[at] = (key, next);
+            } else {
+                self.keys.swap_remove(at);
+            }
+        }
+
+        fn set_or_reset_or_cancel(&mut self, ahead: u64) {
+            match self.chance() % 16 {
+                0..4 => self.set(ahead),
+                4..7 => self.cancel(),
+                _ => self.reset(ahead),
+            }
+            assert_eq!(self.bench.timers.len(), self.expected.len());
+            let entries = self.bench.timers.agenda.len();
+            assert!(entries <= self.expected.len() * 3 / 2 + 64, "{entries} entries");
+        }
+
+        /// Runs what is due a few milliseconds later; each timer does something, too.
+        fn run(&mut self) {
+            self.now += 1 + self.chance() % 20;
+            let last = (self.now, self.sequence);
+            let is_due = |order: &Order| order.0 <= last.0 && order.1 <= last.1;
+            self.bench.timers.begin_run(self.bench.at(self.now));
+            loop {
+                let due = self.expected.keys().find(|order| is_due(order)).copied();
+                let due = due.and_then(|order| self.expected.remove(&order));
+                assert_eq!(self.bench.timers.pop_due(), due);
+                if due.is_none() {
+                    return;
+                }
+                self.set_or_reset_or_cancel(2);
+                self.set_or_reset_or_cancel(500);
+            }
+        }
+
+        fn look(&mut self) {
+            let next = self.expected.keys().next().map(|order| self.bench.at(order.0));
+            assert_eq!(self.bench.timers.next_deadline(), next);
+        }
+    }
+
     #[test]
     fn timers_run_in_order_whatever_is_set_reset_and_cancelled_meanwhile() {
-        let mut bench = Bench::new();
-        let mut expected = std::collections::BTreeMap::new();
-        let (mut keys, mut chance, mut now) = (Vec::new(), 1_u64, 0);
-        for round in 0..20_000_u32 {
-            chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            let ahead = now + (chance >> 33) % 500;
-            let order = (ahead, bench.timers.last_sequence() + 1);
-            match (chance >> 60, keys.len()) {
-                (0..3, _) | (_, 0) => {
-                    keys.push((bench.set(ahead, round), order));
-                    expected.insert(order, round);
-                }
-                (3..5, len) => {
-                    let (key, order) = keys.swap_remove(chance as usize % len);
-                    assert_eq!(bench.timers.cancel(key), expected.remove(&order));
-                }
-                (5..15, len) => {
-                    let at = chance as usize % len;
-                    let (key, before) = keys[at];
-                    let reset = bench.timers.reset(key, bench.at(ahead));
-                    assert_eq!(reset.is_some(), expected.contains_key(&before));
-                    if let Some(key) = reset {
-                        let name = expected.remove(&before).unwrap();
-                        expected.insert(order, name);
-                        keys[at] = (key, order);
-                    }
-                }
-                _ => {
-                    now += 20;
-                    let later = expected.split_off(&(now, u64::MAX));
-                    assert!(bench.run(now).into_iter().eq(expected.into_values()));
-                    expected = later;
-                    let next = expected.keys().next().map(|(millis, _)| bench.at(*millis));
-                    assert_eq!(bench.timers.next_deadline(), next);
-                }
+        let mut model = Model::new();
+        for round in 0..30_000 {
+            // A lonely timer that is far ahead draws everything near.
+            let ahead = if round % 5000 == 4999 { 100_000 } else { 400 };
+            match model.chance() % 256 {
+                0..16 => model.look(),
+                16..24 => model.run(),
+                24 => (0..100).for_each(|_| model.set(ahead)),
+                25 => (0..500).for_each(|_| model.cancel()),
+                _ => model.set_or_reset_or_cancel(ahead),
             }
-            assert_eq!(bench.timers.len(), expected.len());
         }
     }
 
@@ -325,15 +403,23 @@ mod tests {
     fn cancelled_timers_do_not_pile_up() {
         let mut bench = Bench::new();
         bench.set(1_000_000, 0);
-        for round in 0..10_000 {
-            let key = bench.set(1_000_000 + round, 1);
-            if round % 2 == 0 {
-                bench.timers.reset(key, bench.at(round)).map(|key| bench.timers.cancel(key));
+        for runs in [false, true] {
+            if runs {
+                bench.timers.begin_run(bench.at(5000));
             }
-            bench.timers.cancel(key);
+            for round in 0..10_000 {
+                let key = bench.set(1_000_000 + round, 1);
+                if round % 2 == 0 {
+                    bench.timers.reset(key, bench.at(round)).map(|key| bench.timers.cancel(key));
+                }
+                bench.timers.cancel(key);
+                if round % 7 == 0 && !runs {
+                    bench.timers.next_deadline();
+                }
+            }
+            assert!(bench.timers.agenda.len() <= 70, "{} entries", bench.timers.agenda.len());
+            assert!(bench.timers.values.len() <= 2);
         }
-        assert!(bench.timers.agenda.len() <= 130, "{} entries", bench.timers.agenda.len());
-        assert!(bench.timers.values.len() <= 2);
     }
 
     #[test]

@@ -1,63 +1,111 @@
 //! The agenda: what is due when, put in order no earlier than it has to be.
 //!
 //! Most timers never run: the time limit of a connection is put off with each message.
-//! So those that are far ahead lie on a pile, in no order, and only the nearer ones are in a heap.
-//! When that is empty, it takes the nearest quarter of the pile.
+//! So those that are far ahead lie on a pile, in the order in which they were set, and only the nearer ones are in a
+//! heap. When that is empty, it takes the nearest quarter of the pile.
 //!
 //! ```text
-//!   near, a heap    │ border │    far, a pile
-//!   deadlines       │        │    deadlines
-//!   up to the border│        │    beyond it
+//!   near, a heap    │ border │    far, a pile      ║ late
+//!   deadlines       │        │    deadlines        ║ set while timers run,
+//!   up to the border│        │    beyond it        ║ and due already
 //! ```
 //!
-//! Cancelled entries stay where they are until they come up or outnumber the live ones.
+//! Cancelled entries stay where they are until they come up, or until there are half as many of them as of live ones.
+//! An entry is small, and a pile that is let grow no further stays in the processor's cache.
 
+use super::TimerKey;
 use super::heap::Heap;
 
 /// Below this many dead entries nothing is cleared away.
 const CLEAR: usize = 64;
 
-/// An entry. The order of its fields is the order in which timers run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// A deadline, and whose it is.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Entry {
-    /// Nanoseconds from the origin on.
+    /// Nanoseconds from the origin on; more than the least number.
     pub(super) deadline: i64,
-    pub(super) sequence: u64,
-    pub(super) key: super::TimerKey,
+    pub(super) key: TimerKey,
+}
+
+/// An entry of the heap. The order of its fields is the order in which timers run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Near {
+    deadline: i64,
+    /// On the pile its place says this.
+    sequence: u64,
+    key: TimerKey,
 }
 
 pub(super) struct Agenda {
-    near: Heap<Entry>,
+    near: Heap<Near>,
+    /// How many entries have come to the heap.
+    sequence: u64,
     far: Vec<Entry>,
     /// The last deadline that belongs into the heap.
     border: i64,
+    /// They wait until this run is over.
+    late: Vec<Entry>,
+    /// The last deadline that is due in this run; none is while no timers run.
+    due: i64,
 }
 
 impl Agenda {
     pub(super) const fn new() -> Self {
-        Self { near: Heap::new(), far: Vec::new(), border: i64::MIN }
+        Self {
+            near: Heap::new(),
+            sequence: 0,
+            far: Vec::new(),
+            border: i64::MIN,
+            late: Vec::new(),
+            due: i64::MIN,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.near.len() + self.far.len()
+        self.near.len() + self.far.len() + self.late.len()
     }
 
+    /// Puts an entry behind those that are there.
     #[inline]
     pub(super) fn push(&mut self, entry: Entry) {
-        if entry.deadline <= self.border {
-            self.near.push(entry);
+        if entry.deadline <= self.due {
+            self.late.push(entry);
+        } else if entry.deadline <= self.border {
+            self.sequence += 1;
+            self.near.push(Near::new(entry, self.sequence));
         } else {
             self.far.push(entry);
         }
     }
 
-    /// The first entry that is `live`; those before it are gone.
+    /// From now on what is pushed and due at `due` is late.
+    pub(super) fn begin_run(&mut self, due: i64) {
+        self.end_run();
+        self.due = due;
+    }
+
+    /// Takes the first entry out that is `live`, due in this run and not late.
+    pub(super) fn pop_due(&mut self, live: impl Fn(&TimerKey) -> bool) -> Option<Entry> {
+        let deadline = self.first(live)?;
+        let due = deadline <= self.due;
+        if due { self.near.pop().map(Near::entry) } else { None }
+    }
+
+    /// What was late is so no longer; nothing else on the agenda is due as early.
+    pub(super) fn end_run(&mut self) {
+        self.due = i64::MIN;
+        for entry in std::mem::take(&mut self.late) {
+            self.push(entry);
+        }
+    }
+
+    /// The deadline of the first entry that is `live`, late ones left out; those before it are gone.
     #[inline]
-    pub(super) fn first(&mut self, live: impl Fn(&Entry) -> bool) -> Option<Entry> {
+    pub(super) fn first(&mut self, live: impl Fn(&TimerKey) -> bool) -> Option<i64> {
         loop {
             while let Some(first) = self.near.first() {
-                if live(first) {
-                    return Some(*first);
+                if live(&first.key) {
+                    return Some(first.deadline);
                 }
                 self.near.pop();
             }
@@ -68,51 +116,77 @@ impl Agenda {
         }
     }
 
-    /// Takes the first entry out, which [`first`](Self::first) has found.
-    pub(super) fn pop(&mut self) -> Option<Entry> {
-        self.near.pop()
-    }
-
-    /// Clears the dead entries away if they are too many: more than the `living`.
+    /// Clears the dead entries away if they are too many for so many `living` ones.
     #[inline]
-    pub(super) fn clear_dead(&mut self, living: usize, live: impl Fn(&Entry) -> bool) {
-        let dead = self.len().saturating_sub(living);
-        if dead > CLEAR && dead > living {
+    pub(super) fn clear_dead(&mut self, living: usize, live: impl Fn(&TimerKey) -> bool) {
+        let dead = self.len() - living;
+        if dead > CLEAR && 2 * dead > living {
             self.clear(live);
         }
     }
 
-    /// Everything goes onto the pile, where there is no order to keep.
     #[cold]
-    fn clear(&mut self, live: impl Fn(&Entry) -> bool) {
+    fn clear(&mut self, live: impl Fn(&TimerKey) -> bool) {
+        retain(&mut self.late, |entry| live(&entry.key));
+        retain(&mut self.far, |entry| live(&entry.key));
+        self.near.retain(|entry| live(&entry.key));
+        if self.near.len() > self.far.len() {
+            self.move_far();
+        }
+    }
+
+    /// Moves the heap to the pile: most of what it has is not near.
+    fn move_far(&mut self) {
+        let mut entries = self.near.take();
+        entries.sort_unstable_by_key(|entry| entry.sequence);
+        // No deadline of theirs is one of the pile's, so it does not matter who lies first.
+        self.far.extend(entries.into_iter().map(Near::entry));
         self.border = i64::MIN;
-        self.near.move_to(&mut self.far);
-        retain(&mut self.far, live);
     }
 
     /// Moves the nearest quarter of the pile into the heap, which is empty.
     #[cold]
-    fn draw_near(&mut self, live: &impl Fn(&Entry) -> bool) {
-        retain(&mut self.far, live);
-        if self.far.is_empty() {
-            self.border = i64::MIN;
-            return;
-        }
-        let quarter = self.far.len() / 4;
-        let (_, last, _) = self.far.select_nth_unstable_by_key(quarter, |entry| entry.deadline);
-        let border = last.deadline;
+    fn draw_near(&mut self, live: impl Fn(&TimerKey) -> bool) {
+        retain(&mut self.far, |entry| live(&entry.key));
+        let border = nearest_quarter(&self.far);
+        let near = self.far.iter().filter(|entry| entry.deadline <= border);
+        let near =
+            near.zip(self.sequence + 1..).map(|(entry, sequence)| Near::new(*entry, sequence));
+        self.near.fill(near);
+        self.sequence += self.near.len() as u64;
+        retain(&mut self.far, |entry| entry.deadline > border);
         self.border = border;
-        self.near.take_from(&mut self.far, |entry| entry.deadline <= border);
     }
 }
 
+impl Near {
+    #[inline]
+    fn new(Entry { deadline, key }: Entry, sequence: u64) -> Self {
+        Self { deadline, sequence, key }
+    }
+
+    fn entry(self) -> Entry {
+        Entry { deadline: self.deadline, key: self.key }
+    }
+}
+
+/// The deadline up to which a quarter of the entries are due, or more where deadlines are equal; of none, the least.
+fn nearest_quarter(entries: &[Entry]) -> i64 {
+    let mut deadlines: Vec<i64> = entries.iter().map(|entry| entry.deadline).collect();
+    if deadlines.is_empty() {
+        return i64::MIN;
+    }
+    let quarter = deadlines.len() / 4;
+    *deadlines.select_nth_unstable(quarter).1
+}
+
 /// `Vec::retain`, without a branch for each: dead and live ones follow each other as chance has it.
-fn retain(entries: &mut Vec<Entry>, live: impl Fn(&Entry) -> bool) {
-    let mut kept = 0;
+fn retain(entries: &mut Vec<Entry>, kept: impl Fn(&Entry) -> bool) {
+    let mut len = 0;
     for at in 0..entries.len() {
         let entry = entries[at];
-        entries[kept] = entry;
-        kept += usize::from(live(&entry));
+        entries[len] = entry;
+        len += usize::from(kept(&entry));
     }
-    entries.truncate(kept);
+    entries.truncate(len);
 }

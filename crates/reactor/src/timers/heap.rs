@@ -37,21 +37,24 @@ impl<T: Ord + Copy> Heap<T> {
         Some(first)
     }
 
-    /// Gives everything to `items`, in no order.
-    pub(super) fn move_to(&mut self, items: &mut Vec<T>) {
-        items.append(&mut self.0);
+    /// Takes everything out, in no order.
+    pub(super) fn take(&mut self) -> Vec<T> {
+        std::mem::take(&mut self.0)
     }
 
-    /// Takes those out of `items` that are `near`, all at once: cheaper than one after the other.
-    pub(super) fn take_from(&mut self, items: &mut Vec<T>, near: impl Fn(&T) -> bool) {
-        let mut at = 0;
-        while let Some(item) = items.get(at) {
-            if near(item) {
-                self.0.push(items.swap_remove(at));
-            } else {
-                at += 1;
-            }
-        }
+    /// Takes all of `items` in at once: cheaper than one after the other.
+    pub(super) fn fill(&mut self, items: impl Iterator<Item = T>) {
+        self.0.extend(items);
+        self.order();
+    }
+
+    /// Takes those out that are not `kept`.
+    pub(super) fn retain(&mut self, kept: impl Fn(&T) -> bool) {
+        self.0.retain(kept);
+        self.order();
+    }
+
+    fn order(&mut self) {
         for node in (0..self.0.len().div_ceil(CHILDREN)).rev() {
             self.sink(node);
         }
@@ -106,14 +109,16 @@ mod tests {
             items.iter().for_each(|item| heap.push(*item));
             assert_eq!(sorted(&mut heap), expected, "one by one");
 
-            let mut rest = items.clone();
             heap.push(50);
-            heap.take_from(&mut rest, |item| *item < 50);
-            assert!(rest.iter().all(|item| *item >= 50));
-            let (near, far) = expected.split_at(expected.partition_point(|item| *item < 50));
-            assert_eq!(sorted(&mut heap), [near, &[50]].concat(), "all at once");
-            rest.sort_unstable();
-            assert_eq!(rest, far);
+            heap.fill(items.iter().copied());
+            let mut sum = [&expected[..], &[50]].concat();
+            sum.sort_unstable();
+            assert_eq!(sorted(&mut heap), sum, "all at once");
+
+            heap.fill(items.iter().copied());
+            heap.retain(|item| item % 3 != 0);
+            expected.retain(|item| item % 3 != 0);
+            assert_eq!(sorted(&mut heap), expected, "those that stay");
         }
     }
 }
