@@ -17,7 +17,8 @@ use wharf_core::Fault;
 use wharf_core::guard::{self, FaultReport};
 use wharf_core::schedule::deadline;
 
-use crate::handle::{LoopHandle, LoopState, TimerHandle};
+use crate::handle::{LoopHandle, LoopState};
+use crate::time::TimerHandle;
 
 /// Why a task has no result.
 #[derive(Debug, Clone, PartialEq, Eq)]
