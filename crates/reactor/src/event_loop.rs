@@ -42,7 +42,7 @@ use crate::remote::Shared;
 use crate::resolve::{Resolver, SystemResolver};
 use crate::signal::Signals;
 use crate::statistics::{Counters, Group, SlowCallback, SlowObserver};
-use crate::timers::Timers;
+use crate::time::Time;
 #[cfg(feature = "tracing")]
 use crate::tracer::Tracer;
 
@@ -162,7 +162,6 @@ impl EventLoopBuilder {
         let waker = poller.waker();
         let batch = poller.batch();
         let clock = self.clock.unwrap_or_else(|| Box::new(SystemClock));
-        let origin = clock.now();
         let polls = !clock.is_manual() && !self.busy_poll.is_zero();
         let busy_poll = polls.then_some(self.busy_poll);
         #[cfg(feature = "tracing")]
@@ -172,11 +171,10 @@ impl EventLoopBuilder {
         #[cfg(not(feature = "tracing"))]
         let observer = self.observer;
         let state = LoopState {
-            clock,
+            time: Rc::new(Time::new(clock)),
             poller,
             registry: RefCell::default(),
             ready: RefCell::default(),
-            timers: RefCell::new(Timers::new(origin)),
             enlisted: RefCell::default(),
             read_buffer: RefCell::new(vec![0; READ_BUFFER].into()),
             queue: Cell::default(),
@@ -408,14 +406,14 @@ impl LoopState {
 
     /// Polls without sleeping until there is something to do, or `limit` has passed; says whether there is.
     fn spin(&self, limit: Duration, batch: &mut Batch) -> io::Result<bool> {
-        let start = self.clock.now();
+        let start = self.time.clock.now();
         loop {
             self.poller.wait(batch, Some(Duration::ZERO))?;
             // The last two are asked for because a poll takes the wake-up, and says nothing of it.
             if batch.len() > 0 || !self.shared.inbox.is_empty() || self.signals.are_pending() {
                 return Ok(true);
             }
-            if self.clock.now().saturating_duration_since(start) >= limit {
+            if self.time.clock.now().saturating_duration_since(start) >= limit {
                 return Ok(false);
             }
         }
@@ -474,9 +472,10 @@ impl LoopHandle {
         {
             return Some(Duration::ZERO);
         }
-        let Some(deadline) = state.timers.borrow_mut().next_deadline() else { return limit };
-        let until = deadline.saturating_duration_since(state.clock.now());
-        if state.clock.is_manual() && !until.is_zero() {
+        let Some(deadline) = state.time.timers.borrow_mut().next_deadline() else { return limit };
+        let deadline = state.time.moment(deadline);
+        let until = deadline.saturating_duration_since(state.time.clock.now());
+        if state.time.clock.is_manual() && !until.is_zero() {
             return limit;
         }
         let until = until.min(LONGEST_WAIT);
@@ -515,15 +514,15 @@ impl LoopHandle {
 
     #[inline]
     fn run_due_timers(&self) {
-        if self.0.timers.borrow().len() > 0 {
+        if self.0.time.timers.borrow().len() > 0 {
             self.run_timers();
         }
     }
 
     #[inline(never)]
     fn run_timers(&self) {
-        let timers = &self.0.timers;
-        let now = self.now();
+        let timers = &self.0.time.timers;
+        let now = self.0.time.nanos(self.now());
         // One that is set by a timer of this turn waits for the next, however early its deadline.
         timers.borrow_mut().begin_run(now);
         loop {
@@ -589,7 +588,7 @@ impl LoopHandle {
         }
         let ready: ReadyQueue = state.ready.take();
         self.drop_guarded(ready);
-        let timers = state.timers.replace(Timers::new(self.now()));
+        let timers = state.time.timers.take();
         self.drop_guarded(timers);
         let enlisted = state.enlisted.take();
         self.drop_guarded(enlisted);

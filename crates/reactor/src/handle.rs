@@ -24,7 +24,7 @@ use wharf_core::guard::FaultReport;
 use wharf_core::observe::Moment;
 use wharf_core::resource::Resources;
 use wharf_core::schedule::{Settle, Timer, deadline};
-use wharf_core::{Address, Clock, Scheduler, TransportId};
+use wharf_core::{Address, Scheduler, TransportId};
 
 use crate::ages::Ages;
 use crate::fault::{FaultPolicy, Faults};
@@ -39,8 +39,7 @@ use crate::signal::Signals;
 use crate::source::Source;
 use crate::statistics::{Counters, Group, Statistics};
 use crate::task::Tasks;
-use crate::time::TimerHandle;
-use crate::timers::{TimerKey, Timers};
+use crate::time::{Time, TimerHandle};
 #[cfg(feature = "tracing")]
 use crate::tracer::Tracer;
 use crate::watch::Watches;
@@ -50,11 +49,10 @@ const QUEUES: usize = 16;
 
 /// What a loop consists of.
 pub(crate) struct LoopState {
-    pub(crate) clock: Box<dyn Clock>,
+    pub(crate) time: Rc<Time>,
     pub(crate) poller: Poller,
     pub(crate) registry: RefCell<Registry>,
     pub(crate) ready: RefCell<ReadyQueue>,
-    pub(crate) timers: RefCell<Timers<Job>>,
     pub(crate) enlisted: RefCell<Vec<Rc<dyn Settle>>>,
     pub(crate) read_buffer: RefCell<Box<[u8]>>,
     /// The queue that was given back last: what most turns need.
@@ -112,7 +110,7 @@ impl LoopHandle {
     #[doc(alias = "time")]
     #[must_use]
     pub fn now(&self) -> Instant {
-        self.0.clock.now()
+        self.0.time.clock.now()
     }
 
     /// The time as of this turn: by the loop's clock, when it was first asked for in this turn; outside of a turn, now.
@@ -145,10 +143,9 @@ impl LoopHandle {
     pub fn call_at(&self, deadline: Instant, callback: impl FnOnce() + 'static) -> TimerHandle {
         if self.is_closed() {
             drop(callback);
-            return TimerHandle { state: Weak::new(), key: TimerKey::DEAD, deadline };
+            return TimerHandle::dead(&self.0.time, deadline);
         }
-        let key = self.0.timers.borrow_mut().insert(deadline, Job::new(Timed(callback)));
-        TimerHandle { state: Rc::downgrade(&self.0), key, deadline }
+        TimerHandle::set(&self.0.time, deadline, Job::new(Timed(callback)))
     }
 
     /// Ends the run of the loop when this turn is over; what is queued by then stays for the next run.
@@ -177,7 +174,7 @@ impl LoopHandle {
     /// The loop's counters.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
-        self.0.counters.read(self.0.registry.borrow().len(), self.0.timers.borrow().len())
+        self.0.counters.read(self.0.registry.borrow().len(), self.0.time.timers.borrow().len())
     }
 
     /// Sets what happens to panics of callbacks, and gives the policy that was in force; from inside a report, which

@@ -1,13 +1,13 @@
 //! Timers: deadlines on an [agenda](agenda), ties in the order of insertion, and what each timer runs.
 //!
+//! A deadline is a number of nanoseconds, more than the least one.
+//!
 //! The deadlines, what says whether an entry of the agenda is still meant, and what a timer runs lie apart, because the
 //! first two are read all the time and the last once: with a hundred thousand timers each cache line that is not read
 //! counts.
 
 mod agenda;
 mod heap;
-
-use std::time::{Duration, Instant};
 
 use agenda::{Agenda, Entry};
 
@@ -25,8 +25,6 @@ impl TimerKey {
 
 /// The timers of a loop, each with what it runs.
 pub(crate) struct Timers<T> {
-    /// Deadlines are counted from here, in both directions.
-    origin: Instant,
     agenda: Agenda,
     /// How many timers each slot has had; an entry of the agenda with another generation is dead.
     generations: Vec<u32>,
@@ -46,11 +44,9 @@ fn is_live(generations: &[u32]) -> impl Fn(&TimerKey) -> bool {
     |key| generations[key.slot as usize] == key.generation
 }
 
-impl<T> Timers<T> {
-    /// No timers. Those to come are about `origin`: three centuries before or after it at most.
-    pub(crate) fn new(origin: Instant) -> Self {
+impl<T> Default for Timers<T> {
+    fn default() -> Self {
         Self {
-            origin,
             agenda: Agenda::new(),
             generations: Vec::new(),
             values: Vec::new(),
@@ -58,35 +54,30 @@ impl<T> Timers<T> {
             live: 0,
         }
     }
+}
 
+impl<T> Timers<T> {
     #[inline]
-    pub(crate) fn insert(&mut self, deadline: Instant, value: T) -> TimerKey {
+    pub(crate) fn insert(&mut self, deadline: i64, value: T) -> TimerKey {
         let slot = self.free.pop().unwrap_or_else(|| self.grow());
         self.values[slot as usize].0 = Some(value);
         self.live += 1;
         let key = TimerKey { slot, generation: self.generations[slot as usize] };
-        self.enter(key, deadline);
-        key
-    }
-
-    /// Puts a timer on the agenda, behind those that are there.
-    #[inline]
-    fn enter(&mut self, key: TimerKey, deadline: Instant) {
-        let deadline = self.nanos(deadline);
         self.agenda.push(Entry { deadline, key });
+        key
     }
 
     /// Gives a timer another deadline, as if it were set anew, under another key; `None` if it has run or was cancelled.
     /// What it runs is not looked at.
     #[inline]
-    pub(crate) fn reset(&mut self, key: TimerKey, deadline: Instant) -> Option<TimerKey> {
+    pub(crate) fn reset(&mut self, key: TimerKey, deadline: i64) -> Option<TimerKey> {
         let generation = self.generations.get_mut(key.slot as usize)?;
         if *generation != key.generation {
             return None;
         }
         *generation = generation.wrapping_add(1);
         let key = TimerKey { slot: key.slot, generation: *generation };
-        self.enter(key, deadline);
+        self.agenda.push(Entry { deadline, key });
         self.clear_dead();
         Some(key)
     }
@@ -114,16 +105,14 @@ impl<T> Timers<T> {
     }
 
     /// The deadline of the first live timer. No timers run: if a panic has cut a run short, it is over.
-    pub(crate) fn next_deadline(&mut self) -> Option<Instant> {
+    pub(crate) fn next_deadline(&mut self) -> Option<i64> {
         self.agenda.end_run();
-        let nanos = self.agenda.first(is_live(&self.generations))?;
-        let distance = Duration::from_nanos(nanos.unsigned_abs());
-        Some(if nanos < 0 { self.origin - distance } else { self.origin + distance })
+        self.agenda.first(is_live(&self.generations))
     }
 
     /// Begins a run of the timers that are due at `now`; a deadline that is exactly now is.
-    pub(crate) fn begin_run(&mut self, now: Instant) {
-        self.agenda.begin_run(self.nanos(now));
+    pub(crate) fn begin_run(&mut self, now: i64) {
+        self.agenda.begin_run(now);
     }
 
     /// Takes out the first timer that is due in this run, and was not set since the run has begun; where there is none,
@@ -151,25 +140,6 @@ impl<T> Timers<T> {
         self.live -= 1;
         self.values[key.slot as usize].0.take()
     }
-
-    /// Nanoseconds from the origin to `moment`.
-    #[inline]
-    fn nanos(&self, moment: Instant) -> i64 {
-        moment
-            .checked_duration_since(self.origin)
-            .map_or_else(|| -nanos(self.origin.duration_since(moment)), nanos)
-    }
-}
-
-/// The nanoseconds of a duration, three centuries at most.
-#[inline]
-fn nanos(duration: Duration) -> i64 {
-    const SECOND: i64 = 1_000_000_000;
-    let seconds = i64::try_from(duration.as_secs()).ok();
-    seconds
-        .and_then(|seconds| seconds.checked_mul(SECOND))
-        .and_then(|nanos| nanos.checked_add(i64::from(duration.subsec_nanos())))
-        .unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -177,125 +147,104 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    use wharf_core::Clock;
-    use wharf_core::memory::ManualClock;
-
-    struct Bench {
-        timers: Timers<u32>,
-        start: Instant,
-    }
-
-    impl Bench {
-        fn new() -> Self {
-            let start = ManualClock::new().now();
-            Self { timers: Timers::new(start), start }
-        }
-        fn at(&self, millis: u64) -> Instant {
-            self.start + Duration::from_millis(millis)
-        }
-        fn set(&mut self, millis: u64, name: u32) -> TimerKey {
-            self.timers.insert(self.at(millis), name)
-        }
-        fn run(&mut self, millis: u64) -> Vec<u32> {
-            self.timers.begin_run(self.at(millis));
-            std::iter::from_fn(|| self.timers.pop_due()).collect()
-        }
+    fn run(timers: &mut Timers<u32>, now: i64) -> Vec<u32> {
+        timers.begin_run(now);
+        std::iter::from_fn(|| timers.pop_due()).collect()
     }
 
     #[test]
     fn deadlines_come_in_order_and_ties_in_the_order_of_insertion() {
-        let mut bench = Bench::new();
+        let mut timers = Timers::default();
         for (millis, name) in [(30, 1), (10, 2), (20, 3), (10, 4), (10, 5)] {
-            bench.set(millis, name);
+            timers.insert(millis, name);
         }
-        assert_eq!(bench.run(9), []);
-        assert_eq!(bench.run(10), [2, 4, 5]);
-        assert_eq!(bench.run(100), [3, 1]);
+        assert_eq!(run(&mut timers, 9), []);
+        assert_eq!(run(&mut timers, 10), [2, 4, 5]);
+        assert_eq!(run(&mut timers, 100), [3, 1]);
     }
 
     #[test]
-    fn deadlines_before_the_first_moment_keep_their_order() {
-        let mut bench = Bench::new();
+    fn deadlines_before_the_origin_keep_their_order() {
+        let mut timers = Timers::default();
         for (before, name) in [(1, 1), (3, 2), (2, 3)] {
-            bench.timers.insert(bench.start - Duration::from_nanos(before), name);
+            timers.insert(-before, name);
         }
-        assert_eq!(bench.timers.next_deadline(), Some(bench.start - Duration::from_nanos(3)));
-        assert_eq!(bench.run(0), [2, 3, 1]);
+        assert_eq!(timers.next_deadline(), Some(-3));
+        assert_eq!(run(&mut timers, 0), [2, 3, 1]);
     }
 
     #[test]
     fn what_is_set_while_timers_run_waits_and_is_not_lost() {
-        let mut bench = Bench::new();
-        bench.set(10, 1);
-        let reset = bench.set(20, 2);
-        bench.timers.begin_run(bench.at(100));
-        assert_eq!(bench.timers.pop_due(), Some(1));
-        bench.set(5, 3);
-        bench.timers.reset(reset, bench.at(100));
-        bench.set(101, 4);
-        assert_eq!(bench.timers.pop_due(), None);
-        assert_eq!(bench.timers.next_deadline(), Some(bench.at(5)));
-        assert_eq!(bench.run(100), [3, 2]);
-        assert_eq!(bench.run(101), [4]);
+        let mut timers = Timers::default();
+        timers.insert(10, 1);
+        let reset = timers.insert(20, 2);
+        timers.begin_run(100);
+        assert_eq!(timers.pop_due(), Some(1));
+        timers.insert(5, 3);
+        timers.reset(reset, 100);
+        timers.insert(101, 4);
+        assert_eq!(timers.pop_due(), None);
+        assert_eq!(timers.next_deadline(), Some(5));
+        assert_eq!(run(&mut timers, 100), [3, 2]);
+        assert_eq!(run(&mut timers, 101), [4]);
     }
 
     #[test]
     fn a_run_that_is_cut_short_is_over() {
-        let mut bench = Bench::new();
-        bench.set(10, 1);
-        bench.set(20, 2);
-        bench.timers.begin_run(bench.at(100));
-        assert_eq!(bench.timers.pop_due(), Some(1));
-        bench.set(5, 3);
-        assert_eq!(bench.timers.next_deadline(), Some(bench.at(5)));
-        bench.set(4, 4);
-        assert_eq!(bench.run(100), [4, 3, 2]);
+        let mut timers = Timers::default();
+        timers.insert(10, 1);
+        timers.insert(20, 2);
+        timers.begin_run(100);
+        assert_eq!(timers.pop_due(), Some(1));
+        timers.insert(5, 3);
+        assert_eq!(timers.next_deadline(), Some(5));
+        timers.insert(4, 4);
+        assert_eq!(run(&mut timers, 100), [4, 3, 2]);
     }
 
     #[test]
     fn a_cancelled_timer_never_runs_and_its_key_is_dead() {
-        let mut bench = Bench::new();
-        let first = bench.set(10, 1);
-        assert_eq!(bench.timers.cancel(first), Some(1));
-        assert_eq!(bench.timers.cancel(first), None);
-        bench.set(10, 2);
-        assert_eq!(bench.timers.cancel(first), None, "the slot has another timer now");
-        assert_eq!(bench.run(10), [2]);
-        assert_eq!(bench.timers.len(), 0);
+        let mut timers = Timers::default();
+        let first = timers.insert(10, 1);
+        assert_eq!(timers.cancel(first), Some(1));
+        assert_eq!(timers.cancel(first), None);
+        timers.insert(10, 2);
+        assert_eq!(timers.cancel(first), None, "the slot has another timer now");
+        assert_eq!(run(&mut timers, 10), [2]);
+        assert_eq!(timers.len(), 0);
     }
 
     #[test]
     fn a_timer_that_is_reset_runs_once_at_its_last_deadline_and_behind_its_equals() {
-        let mut bench = Bench::new();
-        let first = bench.set(10, 1);
-        bench.set(20, 2);
-        let again = bench.timers.reset(first, bench.at(20)).unwrap();
-        assert_eq!(bench.timers.reset(first, bench.at(5)), None, "the key is another one");
-        assert_eq!(bench.timers.len(), 2);
-        assert_eq!(bench.run(19), []);
-        assert_eq!(bench.run(20), [2, 1]);
-        assert_eq!(bench.timers.reset(again, bench.at(30)), None, "it has run");
-        assert_eq!(bench.timers.cancel(again), None);
+        let mut timers = Timers::default();
+        let first = timers.insert(10, 1);
+        timers.insert(20, 2);
+        let again = timers.reset(first, 20).unwrap();
+        assert_eq!(timers.reset(first, 5), None, "the key is another one");
+        assert_eq!(timers.len(), 2);
+        assert_eq!(run(&mut timers, 19), []);
+        assert_eq!(run(&mut timers, 20), [2, 1]);
+        assert_eq!(timers.reset(again, 30), None, "it has run");
+        assert_eq!(timers.cancel(again), None);
     }
 
     /// Timers, and what they are to do: all that is live, in the order in which it is to run.
     struct Model {
-        bench: Bench,
+        timers: Timers<u32>,
         expected: BTreeMap<Order, u32>,
         keys: Vec<(TimerKey, Order)>,
-        now: u64,
-        sequence: u64,
+        now: i64,
+        sequence: u32,
         chance: u64,
     }
 
     /// Deadline and number.
-    type Order = (u64, u64);
+    type Order = (i64, u32);
 
     impl Model {
         fn new() -> Self {
-            let bench = Bench::new();
             Self {
-                bench,
+                timers: Timers::default(),
                 expected: BTreeMap::new(),
                 keys: Vec::new(),
                 now: 0,
@@ -309,16 +258,15 @@ mod tests {
             self.chance >> 33
         }
 
-        fn next(&mut self, ahead: u64) -> Order {
+        fn next(&mut self, ahead: i64) -> Order {
             self.sequence += 1;
-            (self.now + self.chance() % ahead, self.sequence)
+            (self.now + self.chance() as i64 % ahead, self.sequence)
         }
 
-        fn set(&mut self, ahead: u64) {
+        fn set(&mut self, ahead: i64) {
             let order = self.next(ahead);
-            let name = u32::try_from(order.1).unwrap();
-            self.keys.push((self.bench.set(order.0, name), order));
-            self.expected.insert(order, name);
+            self.keys.push((self.timers.insert(order.0, order.1), order));
+            self.expected.insert(order, order.1);
         }
 
         fn cancel(&mut self) {
@@ -327,17 +275,17 @@ mod tests {
             }
             let at = self.chance() as usize % self.keys.len();
             let (key, order) = self.keys.swap_remove(at);
-            assert_eq!(self.bench.timers.cancel(key), self.expected.remove(&order));
+            assert_eq!(self.timers.cancel(key), self.expected.remove(&order));
         }
 
-        fn reset(&mut self, ahead: u64) {
+        fn reset(&mut self, ahead: i64) {
             if self.keys.is_empty() {
                 return;
             }
             let at = self.chance() as usize % self.keys.len();
             let (key, order) = self.keys[at];
             let next = self.next(ahead);
-            let again = self.bench.timers.reset(key, self.bench.at(next.0));
+            let again = self.timers.reset(key, next.0);
             assert_eq!(again.is_some(), self.expected.contains_key(&order));
             if let Some(key) = again {
                 let name = self.expected.remove(&order).unwrap();
@@ -348,27 +296,27 @@ mod tests {
             }
         }
 
-        fn set_or_reset_or_cancel(&mut self, ahead: u64) {
+        fn set_or_reset_or_cancel(&mut self, ahead: i64) {
             match self.chance() % 16 {
                 0..4 => self.set(ahead),
                 4..7 => self.cancel(),
                 _ => self.reset(ahead),
             }
-            assert_eq!(self.bench.timers.len(), self.expected.len());
-            let entries = self.bench.timers.agenda.len();
+            assert_eq!(self.timers.len(), self.expected.len());
+            let entries = self.timers.agenda.len();
             assert!(entries <= self.expected.len() * 3 / 2 + 64, "{entries} entries");
         }
 
         /// Runs what is due a few milliseconds later; each timer does something, too.
         fn run(&mut self) {
-            self.now += 1 + self.chance() % 20;
+            self.now += 1 + self.chance() as i64 % 20;
             let last = (self.now, self.sequence);
             let is_due = |order: &Order| order.0 <= last.0 && order.1 <= last.1;
-            self.bench.timers.begin_run(self.bench.at(self.now));
+            self.timers.begin_run(self.now);
             loop {
                 let due = self.expected.keys().find(|order| is_due(order)).copied();
                 let due = due.and_then(|order| self.expected.remove(&order));
-                assert_eq!(self.bench.timers.pop_due(), due);
+                assert_eq!(self.timers.pop_due(), due);
                 if due.is_none() {
                     return;
                 }
@@ -378,8 +326,8 @@ mod tests {
         }
 
         fn look(&mut self) {
-            let next = self.expected.keys().next().map(|order| self.bench.at(order.0));
-            assert_eq!(self.bench.timers.next_deadline(), next);
+            let next = self.expected.keys().next().map(|order| order.0);
+            assert_eq!(self.timers.next_deadline(), next);
         }
     }
 
@@ -401,39 +349,39 @@ mod tests {
 
     #[test]
     fn cancelled_timers_do_not_pile_up() {
-        let mut bench = Bench::new();
-        bench.set(1_000_000, 0);
+        let mut timers = Timers::default();
+        timers.insert(1_000_000, 0);
         for runs in [false, true] {
             if runs {
-                bench.timers.begin_run(bench.at(5000));
+                timers.begin_run(5000);
             }
             for round in 0..10_000 {
-                let key = bench.set(1_000_000 + round, 1);
+                let key = timers.insert(1_000_000 + round, 1);
                 if round % 2 == 0 {
-                    bench.timers.reset(key, bench.at(round)).map(|key| bench.timers.cancel(key));
+                    timers.reset(key, round).map(|key| timers.cancel(key));
                 }
-                bench.timers.cancel(key);
+                timers.cancel(key);
                 if round % 7 == 0 && !runs {
-                    bench.timers.next_deadline();
+                    timers.next_deadline();
                 }
             }
-            assert!(bench.timers.agenda.len() <= 70, "{} entries", bench.timers.agenda.len());
-            assert!(bench.timers.values.len() <= 2);
+            assert!(timers.agenda.len() <= 70, "{} entries", timers.agenda.len());
+            assert!(timers.values.len() <= 2);
         }
     }
 
     #[test]
     fn a_hundred_thousand_timers_that_are_reset_all_the_time() {
-        let mut bench = Bench::new();
+        let mut timers = Timers::default();
         let mut keys: Vec<TimerKey> =
-            (0..100_000).map(|name| bench.set(u64::from(name), name)).collect();
+            (0..100_000).map(|name| timers.insert(i64::from(name), name)).collect();
         for (name, key) in keys.iter_mut().enumerate() {
-            bench.timers.next_deadline();
-            bench.timers.cancel(*key);
-            *key = bench.set(200_000 - name as u64, u32::try_from(name).unwrap());
+            timers.next_deadline();
+            timers.cancel(*key);
+            *key = timers.insert(200_000 - name as i64, u32::try_from(name).unwrap());
         }
-        assert_eq!(bench.timers.len(), 100_000);
-        let fired = bench.run(200_000);
+        assert_eq!(timers.len(), 100_000);
+        let fired = run(&mut timers, 200_000);
         assert_eq!(fired.len(), 100_000);
         assert!(fired.windows(2).all(|pair| pair[0] > pair[1]));
     }
