@@ -104,7 +104,7 @@ impl<T> Timers<T> {
         self.agenda.clear_dead(self.live, is_live(&self.generations));
     }
 
-    /// The deadline of the first live timer. No timers run: if a panic has cut a run short, it is over.
+    /// The deadline of the first live timer. The last run is over, also one that a panic has cut short.
     pub(crate) fn next_deadline(&mut self) -> Option<i64> {
         self.agenda.end_run();
         self.agenda.first(is_live(&self.generations))
@@ -115,14 +115,10 @@ impl<T> Timers<T> {
         self.agenda.begin_run(now);
     }
 
-    /// Takes out the first timer that is due in this run, and was not set since the run has begun; where there is none,
-    /// the run is over.
+    /// Takes out the first timer that is due in this run, and was not set since the run has begun.
     pub(crate) fn pop_due(&mut self) -> Option<T> {
-        let Some(entry) = self.agenda.pop_due(is_live(&self.generations)) else {
-            self.agenda.end_run();
-            return None;
-        };
-        self.take(entry.key)
+        let key = self.agenda.pop_due(is_live(&self.generations))?;
+        self.take(key)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -200,6 +196,13 @@ mod tests {
         assert_eq!(timers.next_deadline(), Some(5));
         timers.insert(4, 4);
         assert_eq!(run(&mut timers, 100), [4, 3, 2]);
+
+        timers.insert(10, 5);
+        timers.insert(10, 6);
+        timers.begin_run(100);
+        assert_eq!(timers.pop_due(), Some(5));
+        timers.insert(10, 7);
+        assert_eq!(run(&mut timers, 100), [6, 7]);
     }
 
     #[test]
@@ -368,6 +371,18 @@ mod tests {
             assert!(timers.agenda.len() <= 70, "{} entries", timers.agenda.len());
             assert!(timers.values.len() <= 2);
         }
+    }
+
+    #[test]
+    fn cancelled_timers_do_not_stay_in_the_heap() {
+        let mut timers = Timers::default();
+        let keys: Vec<TimerKey> =
+            (0..1000).map(|name| timers.insert(i64::from(name), name)).collect();
+        timers.next_deadline();
+        for key in &keys[..999] {
+            timers.cancel(*key);
+        }
+        assert!(timers.agenda.len() <= 66, "{} entries", timers.agenda.len());
     }
 
     #[test]

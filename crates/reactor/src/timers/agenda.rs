@@ -6,8 +6,8 @@
 //!
 //! ```text
 //!   near, a heap    │ border │    far, a pile      ║ late
-//!   deadlines       │        │    deadlines        ║ set while timers run,
-//!   up to the border│        │    beyond it        ║ and due already
+//!   deadlines       │        │    deadlines        ║ set since the last run began,
+//!   up to the border│        │    beyond it        ║ and due by then
 //! ```
 //!
 //! Cancelled entries stay where they are until they come up, or until there are half as many of them as of live ones.
@@ -43,9 +43,9 @@ pub(super) struct Agenda {
     far: Vec<Entry>,
     /// The last deadline that belongs into the heap.
     border: i64,
-    /// They wait until this run is over.
+    /// They wait until the run is over.
     late: Vec<Entry>,
-    /// The last deadline that is due in this run; none is while no timers run.
+    /// The last deadline that is due in the run.
     due: i64,
 }
 
@@ -78,25 +78,27 @@ impl Agenda {
         }
     }
 
-    /// From now on what is pushed and due at `due` is late.
+    /// Begins a run of what is due at `due`: what is pushed from now on, and is due then, is late.
     pub(super) fn begin_run(&mut self, due: i64) {
         self.end_run();
         self.due = due;
     }
 
-    /// Takes the first entry out that is `live`, due in this run and not late.
-    pub(super) fn pop_due(&mut self, live: impl Fn(&TimerKey) -> bool) -> Option<Entry> {
-        let deadline = self.first(live)?;
-        let due = deadline <= self.due;
-        if due { self.near.pop().map(Near::entry) } else { None }
-    }
-
-    /// What was late is so no longer; nothing else on the agenda is due as early.
+    /// What was late is so no longer.
     pub(super) fn end_run(&mut self) {
         self.due = i64::MIN;
         for entry in std::mem::take(&mut self.late) {
             self.push(entry);
         }
+    }
+
+    /// Takes out the first entry that is `live`, due in this run and not late.
+    pub(super) fn pop_due(&mut self, live: impl Fn(&TimerKey) -> bool) -> Option<TimerKey> {
+        let deadline = self.first(live)?;
+        if deadline > self.due {
+            return None;
+        }
+        self.near.pop().map(|entry| entry.key)
     }
 
     /// The deadline of the first entry that is `live`, late ones left out; those before it are gone.
@@ -189,4 +191,24 @@ fn retain(entries: &mut Vec<Entry>, kept: impl Fn(&Entry) -> bool) {
         len += usize::from(kept(&entry));
     }
     entries.truncate(len);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_is_far_ahead_does_not_draw_the_others_into_the_heap_for_ever() {
+        let mut agenda = Agenda::new();
+        let entry =
+            |deadline, generation| Entry { deadline, key: TimerKey { slot: 0, generation } };
+        agenda.push(entry(1_000_000, 0));
+        assert_eq!(agenda.first(|_| true), Some(1_000_000));
+        for (generation, deadline) in (1..=1000).zip(1..) {
+            let live = |key: &TimerKey| key.generation == 0 || key.generation + 100 > generation;
+            agenda.push(entry(deadline, generation));
+            agenda.clear_dead(1 + generation.min(100) as usize, live);
+        }
+        assert!(agenda.far.len() > agenda.near.len(), "{} are near", agenda.near.len());
+    }
 }
