@@ -9,6 +9,7 @@
 //! message of another thread; freeing the last in the thread that received it costs most of all.
 
 mod parcels;
+mod shelf;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -17,6 +18,7 @@ use std::mem::{self, ManuallyDrop, MaybeUninit};
 use async_task::Runnable;
 
 pub(crate) use parcels::{Incoming, Parcel, Parcels};
+pub(crate) use shelf::Shelf;
 
 use crate::handle::LoopHandle;
 

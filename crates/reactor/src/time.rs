@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use wharf_core::Clock;
 use wharf_core::schedule::{Timer, deadline};
 
-use crate::job::Job;
+use crate::job::{Job, Shelf};
 use crate::timers::{TimerKey, Timers};
 
 /// The clock of a loop, and what waits for it. It lives as long as the last handle of a timer.
@@ -19,7 +19,7 @@ pub(crate) struct Time {
     pub(crate) clock: Box<dyn Clock>,
     /// Deadlines are counted from here, in both directions.
     origin: Instant,
-    pub(crate) timers: RefCell<Timers<Job>>,
+    pub(crate) timers: RefCell<Timers<Shelf>>,
 }
 
 impl Time {

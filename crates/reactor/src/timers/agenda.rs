@@ -49,8 +49,8 @@ pub(super) struct Agenda {
     due: i64,
 }
 
-impl Agenda {
-    pub(super) const fn new() -> Self {
+impl Default for Agenda {
+    fn default() -> Self {
         Self {
             near: Heap::new(),
             sequence: 0,
@@ -60,7 +60,9 @@ impl Agenda {
             due: i64::MIN,
         }
     }
+}
 
+impl Agenda {
     pub(super) fn len(&self) -> usize {
         self.near.len() + self.far.len() + self.late.len()
     }
@@ -199,7 +201,7 @@ mod tests {
 
     #[test]
     fn one_that_is_far_ahead_does_not_draw_the_others_into_the_heap_for_ever() {
-        let mut agenda = Agenda::new();
+        let mut agenda = Agenda::default();
         let entry =
             |deadline, generation| Entry { deadline, key: TimerKey { slot: 0, generation } };
         agenda.push(entry(1_000_000, 0));
