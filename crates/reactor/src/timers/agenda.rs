@@ -87,8 +87,16 @@ impl Agenda {
     }
 
     /// What was late is so no longer.
+    #[inline]
     pub(super) fn end_run(&mut self) {
         self.due = i64::MIN;
+        if !self.late.is_empty() {
+            self.admit_late();
+        }
+    }
+
+    #[cold]
+    fn admit_late(&mut self) {
         for entry in std::mem::take(&mut self.late) {
             self.push(entry);
         }
