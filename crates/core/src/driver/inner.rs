@@ -21,8 +21,6 @@ pub(super) struct Inner<I> {
     pub(super) state: StreamState,
     pub(super) queue: Option<Box<WriteQueue>>,
     pub(super) options: Rc<StreamOptions>,
-    /// Changes whenever the system takes something.
-    pub(super) progress: u32,
     pub(super) rare: Option<Box<Rare<I>>>,
     /// Until the loss is told.
     pub(super) protocol: Option<StreamProtocol>,
@@ -32,12 +30,33 @@ pub(super) struct Inner<I> {
 pub(super) struct Rare<I> {
     /// Bytes that a protocol switch handed over, to be delivered before anything else.
     pub(super) leftover: Bytes,
-    /// What is being sent from elsewhere, and how many queued bytes go out before it.
-    pub(super) outflow: Option<(Box<dyn Outflow<I>>, usize)>,
-    /// The deadline of a draining close, and `progress` when it was set.
-    pub(super) drain: Option<(Box<dyn Timer>, u32)>,
+    pub(super) outflow: Option<Elsewhere<I>>,
+    /// The deadline of a draining close, and what was left when it was set.
+    pub(super) drain: Option<(Box<dyn Timer>, Left)>,
     /// Who wants to see every byte.
     pub(super) logs: Recorders,
+}
+
+/// What is being sent from elsewhere.
+pub(super) struct Elsewhere<I> {
+    pub(super) outflow: Box<dyn Outflow<I>>,
+    /// How many queued bytes go out before it.
+    pub(super) ahead: usize,
+    /// How often the system has taken some of it.
+    sent: u64,
+}
+
+impl<I> Elsewhere<I> {
+    pub(super) fn new(outflow: Box<dyn Outflow<I>>, ahead: usize) -> Self {
+        Self { outflow, ahead, sent: 0 }
+    }
+}
+
+/// What a draining close has left to send. Nothing is added to it any more, so it stays the same only without progress.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Left {
+    queued: usize,
+    sent_elsewhere: Option<u64>,
 }
 
 impl<I> Rare<I> {
@@ -57,6 +76,12 @@ impl<I> Default for Rare<I> {
 impl<I> Inner<I> {
     pub(super) fn rare(&mut self) -> &mut Rare<I> {
         self.rare.get_or_insert_default()
+    }
+
+    /// What is left to send.
+    pub(super) fn left(&self) -> Left {
+        let outflow = self.rare.as_deref().and_then(|rare| rare.outflow.as_ref());
+        Left { queued: self.state.queued(), sent_elsewhere: outflow.map(|outflow| outflow.sent) }
     }
 
     /// The logs of what is moved, where there may be some.
@@ -142,13 +167,13 @@ impl<I: StreamIo> Inner<I> {
     /// One system call's worth of sending, from the queue or from the outflow that has its place in it.
     fn send_some<H: Host>(&mut self, host: &H) {
         let outflow = self.rare.as_deref().and_then(|rare| rare.outflow.as_ref());
-        let ahead = outflow.map(|(_, ahead)| *ahead);
+        let ahead = outflow.map(|outflow| outflow.ahead);
         if ahead == Some(0) {
             return self.send_from_outflow(host);
         }
         let count = self.send(ahead.unwrap_or(usize::MAX), host);
-        if let Some((_, ahead)) = self.rare.as_mut().and_then(|rare| rare.outflow.as_mut()) {
-            *ahead -= count;
+        if let Some(outflow) = self.rare.as_mut().and_then(|rare| rare.outflow.as_mut()) {
+            outflow.ahead -= count;
         }
     }
 
@@ -163,7 +188,6 @@ impl<I: StreamIo> Inner<I> {
         match outcome {
             Ok(count) => {
                 host.count(Traffic::Written(count));
-                self.progress = self.progress.wrapping_add(1);
                 if self.state.is_logged() {
                     self.log_written(count);
                 }
@@ -234,18 +258,18 @@ impl<I: StreamIo> Inner<I> {
 
     #[cold]
     fn send_from_outflow<H: Host>(&mut self, host: &H) {
-        let Some((outflow, _)) = self.rare.as_mut().and_then(|rare| rare.outflow.as_mut()) else {
+        let Some(elsewhere) = self.rare.as_mut().and_then(|rare| rare.outflow.as_mut()) else {
             return;
         };
-        match outflow.send(&mut self.io, OUTFLOW_BUDGET) {
+        match elsewhere.outflow.send(&mut self.io, OUTFLOW_BUDGET) {
             Ok(0) => self.end_outflow(Ok(())),
             // There may be more, and the poller will say so at once; others get their turn first.
             Ok(count) => {
+                elsewhere.sent += 1;
                 if let Some(logs) = self.logs() {
                     logs.written_unseen(count);
                 }
                 host.count(Traffic::Written(count));
-                self.progress = self.progress.wrapping_add(1);
                 self.state.blocked();
             }
             Err(error) => {
@@ -258,9 +282,9 @@ impl<I: StreamIo> Inner<I> {
     }
 
     fn end_outflow(&mut self, result: io::Result<()>) {
-        if let Some((outflow, _)) = self.rare.as_mut().and_then(|rare| rare.outflow.take()) {
+        if let Some(elsewhere) = self.rare.as_mut().and_then(|rare| rare.outflow.take()) {
             self.state.set_outflow(false);
-            outflow.finish(result);
+            elsewhere.outflow.finish(result);
         }
     }
 

@@ -78,7 +78,6 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
                 state: StreamState::new(),
                 queue: None,
                 options,
-                progress: 0,
                 rare: None,
                 protocol: Some(protocol),
             }),
@@ -369,8 +368,8 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
             if let Some((timer, _)) = rare.drain {
                 timer.cancel();
             }
-            if let Some((outflow, _)) = rare.outflow {
-                outflow.finish(Err(ErrorKind::ConnectionAborted.into()));
+            if let Some(elsewhere) = rare.outflow {
+                elsewhere.outflow.finish(Err(ErrorKind::ConnectionAborted.into()));
             }
         }
         // The state is at its end, so whatever the callback does, and a panic too, changes nothing any more.
@@ -466,16 +465,16 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
                 }
             }),
         );
-        let progress = inner.progress;
-        inner.rare().drain = Some((timer, progress));
+        let left = inner.left();
+        inner.rare().drain = Some((timer, left));
     }
 
     fn drain_timed_out(self: &Rc<Self>) {
         {
             let mut inner = self.inner.borrow_mut();
-            let Some((_, progress)) = inner.rare().drain.take() else { return };
+            let Some((_, left)) = inner.rare().drain.take() else { return };
             // Any progress buys another timeout, so a close ends between one and two of them after the last byte.
-            if inner.state.is_draining() && inner.progress == progress {
+            if inner.state.is_draining() && inner.left() == left {
                 inner.state.fail(Lost::TimedOut);
             }
         }

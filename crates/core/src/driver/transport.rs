@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::StreamDriver;
 use super::contract::{Host, IoAccess, Outflow, StreamIo, Traffic};
-use super::inner::{Inner, is_transient};
+use super::inner::{Elsewhere, Inner, is_transient};
 use crate::buffer::{MAX_SLICES, WriteQueue};
 use crate::extra::{Request, WritingPaused};
 use crate::flow::{Flow, Limits};
@@ -154,7 +154,7 @@ impl<I: StreamIo, H: Host> IoAccess<I> for StreamDriver<I, H> {
             return Err(outflow);
         }
         let ahead = inner.state.queued();
-        inner.rare().outflow = Some((outflow, ahead));
+        inner.rare().outflow = Some(Elsewhere::new(outflow, ahead));
         inner.state.set_outflow(true);
         self.settle_soon();
         Ok(())
@@ -162,9 +162,9 @@ impl<I: StreamIo, H: Host> IoAccess<I> for StreamDriver<I, H> {
 
     fn cancel_outflow(&self) {
         let mut inner = self.inner.borrow_mut();
-        if let Some((outflow, _)) = inner.rare.as_mut().and_then(|rare| rare.outflow.take()) {
+        if let Some(elsewhere) = inner.rare.as_mut().and_then(|rare| rare.outflow.take()) {
             inner.state.set_outflow(false);
-            drop(outflow);
+            drop(elsewhere);
             self.settle_soon();
         }
     }
