@@ -1,7 +1,10 @@
 //! A protocol, a stage and a wire, in every mood.
 
+use std::io;
+
 use super::*;
-use crate::{Flow, KeepOpen, Limits, Lost, Protocol};
+use crate::driver::{Outflow, StreamIo};
+use crate::{BaseTransport, Flow, KeepOpen, Limits, Lost, Protocol};
 
 #[derive(Default)]
 struct Log {
@@ -121,6 +124,37 @@ fn a_close_without_progress_times_out() {
     stage.advance(Duration::from_secs(29));
     assert_eq!(log.borrow().lines, ["made"]);
     stage.advance(Duration::from_secs(1));
+    assert_eq!(log.borrow().lines, ["made", "lost timed out"]);
+}
+
+#[test]
+fn what_is_sent_from_elsewhere_is_progress_of_a_close() {
+    struct Endless;
+    impl<const ONE_WAY: bool> Outflow<MemoryIo<ONE_WAY>> for Endless {
+        fn send(&mut self, io: &mut MemoryIo<ONE_WAY>, _: usize) -> io::Result<usize> {
+            io.write(b"x")
+        }
+        fn finish(self: Box<Self>, _: io::Result<()>) {}
+    }
+    let stage = Stage::new();
+    let (log, protocol) = Log::default().share();
+    let link = Link::new();
+    let driver =
+        stage.drive::<false>(protocol, MemoryIo::new(&link, 0), &StreamOptions::default());
+    let wire = Wire { link: LinkRef(link) };
+    wire.set_capacity(1);
+    stage.run();
+    assert!(driver.send_outflow(Box::new(Endless)).is_ok());
+    driver.close();
+    stage.run();
+    for _ in 0..5 {
+        stage.advance(Duration::from_secs(20));
+        assert_eq!(log.borrow().lines, ["made"]);
+        assert_eq!(wire.take(), b"x");
+        stage.run();
+    }
+    stage.advance(Duration::from_secs(30));
+    stage.advance(Duration::from_secs(30));
     assert_eq!(log.borrow().lines, ["made", "lost timed out"]);
 }
 
