@@ -181,6 +181,7 @@ impl EventLoopBuilder {
             queues: RefCell::default(),
             inbox: Cell::default(),
             outboxes: RefCell::default(),
+            former: RefCell::default(),
             shared: Arc::new(Shared::new(waker.clone())),
             counters: Counters::new(self.slow.0, observer),
             #[cfg(feature = "tracing")]
@@ -595,6 +596,7 @@ impl LoopHandle {
         let watches = state.watches.take();
         self.drop_guarded(watches);
         self.drop_guarded(state.resources.take());
+        drop(state.former.take());
         // Last, because they were told of what went before; either may hold a handle on this very loop.
         self.drop_guarded(state.counters.take_observer());
         self.drop_guarded(state.faults.set(FaultPolicy::Contain));

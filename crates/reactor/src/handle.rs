@@ -7,6 +7,7 @@
 //! is_send::<wharf_reactor::LoopHandle>(); // `Rc<..>` cannot be sent between threads safely
 //! ```
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
@@ -47,6 +48,10 @@ use crate::watch::Watches;
 /// How many write queues an idle loop keeps for the connections to come.
 const QUEUES: usize = 16;
 
+/// The memory of how many streams that are over an idle loop keeps for the connections to come: as many as may come and go
+/// within a few turns, and less than six kilobytes.
+const FORMER: usize = 32;
+
 /// What a loop consists of.
 pub(crate) struct LoopState {
     pub(crate) time: Rc<Time>,
@@ -65,6 +70,8 @@ pub(crate) struct LoopState {
     /// Queues of datagrams that were given back.
     #[allow(clippy::vec_box)] // As above.
     pub(crate) outboxes: RefCell<Vec<Box<Outbox>>>,
+    /// Streams that are over, whose memory is used again.
+    pub(crate) former: RefCell<Vec<Rc<dyn Any>>>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) counters: Counters,
     #[cfg(feature = "tracing")]
@@ -419,6 +426,19 @@ impl Host for LoopHandle {
             outbox.shrink();
             outboxes.push(outbox);
         }
+    }
+
+    fn retire(&self, driver: Rc<dyn Any>) {
+        // What is kept holds the loop, so a loop that is gone keeps nothing.
+        let mut former = self.0.former.borrow_mut();
+        if !self.is_closed() && former.len() < FORMER {
+            former.push(driver);
+        }
+    }
+
+    fn former<D: 'static>(&self) -> Option<Rc<D>> {
+        let former = self.0.former.borrow_mut().pop()?;
+        former.downcast().ok()
     }
 
     #[inline]

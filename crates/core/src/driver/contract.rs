@@ -1,5 +1,6 @@
 //! What a stream driver needs: an I/O object below it, a loop around it, and perhaps an owner.
 
+use std::any::Any;
 use std::io::{self, IoSlice};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -154,6 +155,17 @@ pub trait Host: Scheduler + Clone {
     /// Gives it back, empty.
     fn put_outbox(&self, outbox: Box<Outbox>) {
         drop(outbox);
+    }
+
+    /// A stream driver is at its end, and its protocol knows. A host that makes many may keep its memory for one to come.
+    fn retire(&self, driver: Rc<dyn Any>) {
+        drop(driver);
+    }
+
+    /// A driver of this type that was given to [`retire`](Self::retire), for one that is to live in the same memory. Somebody
+    /// may still have a handle on it.
+    fn former<D: 'static>(&self) -> Option<Rc<D>> {
+        None
     }
 
     /// Runs `callback`, which calls the protocol of `transport`, as [`surround`](Scheduler::surround) does; nothing stands

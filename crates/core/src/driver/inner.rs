@@ -67,6 +67,19 @@ impl<I> Rare<I> {
     }
 }
 
+impl<I> Rare<I> {
+    /// The connection is lost: ends what is under way. Gives the logs, which hear of the loss.
+    pub(super) fn end(self) -> Recorders {
+        if let Some((timer, _)) = self.drain {
+            timer.cancel();
+        }
+        if let Some(elsewhere) = self.outflow {
+            elsewhere.outflow.finish(Err(ErrorKind::ConnectionAborted.into()));
+        }
+        self.logs
+    }
+}
+
 impl<I> Default for Rare<I> {
     fn default() -> Self {
         Self { leftover: Bytes::new(), outflow: None, drain: None, logs: Recorders::default() }
@@ -74,6 +87,17 @@ impl<I> Default for Rare<I> {
 }
 
 impl<I> Inner<I> {
+    pub(super) fn new(io: I, protocol: StreamProtocol, options: Rc<StreamOptions>) -> Self {
+        Self {
+            io,
+            state: StreamState::new(),
+            queue: None,
+            options,
+            rare: None,
+            protocol: Some(protocol),
+        }
+    }
+
     pub(super) fn rare(&mut self) -> &mut Rare<I> {
         self.rare.get_or_insert_default()
     }

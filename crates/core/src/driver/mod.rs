@@ -14,8 +14,8 @@ mod log;
 mod receive;
 mod transport;
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::io::ErrorKind;
 use std::rc::{Rc, Weak};
 
 pub use contract::{Host, IoAccess, Outflow, Owner, Readiness, StreamIo, StreamOptions, Traffic};
@@ -27,15 +27,14 @@ use crate::lost::{Fault, Lost};
 use crate::observe::Moment;
 use crate::protocol::KeepOpen;
 use crate::shared::{Reception, StreamProtocol};
-use crate::stream::{Notice, Phase, StreamState};
+use crate::stream::{Notice, Phase};
 use crate::transport::{Transport, TransportId};
-use crate::wire_log::Recorders;
 
 /// A byte stream: an I/O object, its state, and its protocol.
 pub struct StreamDriver<I: StreamIo, H: Host> {
     inner: RefCell<Inner<I>>,
     host: H,
-    id: TransportId,
+    id: Cell<TransportId>,
     me: Weak<Self>,
     /// Whether a callback of this protocol, or the settling after it, is running.
     busy: Cell<bool>,
@@ -72,21 +71,33 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         protocol: StreamProtocol,
         options: Rc<StreamOptions>,
     ) -> Rc<Self> {
+        let inner = Inner::new(io, protocol, options);
+        if let Some(former) = host.former::<Self>().filter(Self::is_forgotten) {
+            return former.begin_anew(inner, id);
+        }
         Rc::new_cyclic(|me| Self {
-            inner: RefCell::new(Inner {
-                io,
-                state: StreamState::new(),
-                queue: None,
-                options,
-                rare: None,
-                protocol: Some(protocol),
-            }),
+            inner: RefCell::new(inner),
             host,
-            id,
+            id: Cell::new(id),
             me: me.clone(),
             busy: Cell::new(false),
             enlisted: Cell::new(false),
         })
+    }
+
+    /// Whether nobody has a handle on it, or a way to one.
+    fn is_forgotten(me: &Rc<Self>) -> bool {
+        Rc::strong_count(me) == 1 && Rc::weak_count(me) == 1
+    }
+
+    /// Another driver in the memory of this one, which has served its time: only the host, which is the same, stays.
+    fn begin_anew(self: Rc<Self>, inner: Inner<I>, id: TransportId) -> Rc<Self> {
+        let Self { inner: old, host: _, id: old_id, me: _, busy, enlisted } = &*self;
+        old.replace(inner);
+        old_id.set(id);
+        busy.set(false);
+        enlisted.set(false);
+        self
     }
 
     /// A handle on the transport.
@@ -167,7 +178,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     fn tell_owner(&self, why: &Lost) {
         let owner = self.inner.borrow().options.owner.as_ref().and_then(Weak::upgrade);
         if let Some(owner) = owner {
-            owner.connection_lost(self.id, why);
+            owner.connection_lost(self.id.get(), why);
         }
     }
 
@@ -362,16 +373,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
             inner.state.told(Notice::Lost);
             (inner.state.take_cause(), inner.rare.take())
         };
-        let mut logs = Recorders::default();
-        if let Some(rare) = rare {
-            logs = rare.logs;
-            if let Some((timer, _)) = rare.drain {
-                timer.cancel();
-            }
-            if let Some(elsewhere) = rare.outflow {
-                elsewhere.outflow.finish(Err(ErrorKind::ConnectionAborted.into()));
-            }
-        }
+        let logs = rare.map(|rare| rare.end());
         // The state is at its end, so whatever the callback does, and a panic too, changes nothing any more.
         let _ = self.call(&protocol, "connection_lost", |transport| {
             protocol.connection_lost(transport, &why);
@@ -387,9 +389,12 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         };
         self.host.count(Traffic::Lost(why.index()));
         self.tell_owner(&why);
-        self.finish_logs(logs, &why);
+        if let Some(logs) = logs {
+            self.finish_logs(logs, &why);
+        }
         // Last, because dropping it may run user code.
         drop_guarded(protocol, &self.host);
+        self.host.retire(Rc::clone(self) as Rc<dyn Any>);
     }
 
     /// Calls the protocol, which is known to be free: not nested, with nothing of ours held, and with panics caught.
@@ -402,7 +407,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     ) -> Result<(), Fault> {
         let transport = self.handle();
         self.busy.set(true);
-        match self.host.inside(self.id, || guard::call(name, || callback(&transport))) {
+        match self.host.inside(self.id.get(), || guard::call(name, || callback(&transport))) {
             Ok(()) => {
                 self.returned(name);
                 Ok(())
@@ -414,7 +419,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     #[inline(always)]
     fn returned(&self, name: &'static str) {
         self.busy.set(false);
-        self.host.callback_returned(self.id, name);
+        self.host.callback_returned(self.id.get(), name);
     }
 
     /// Lets go of a protocol that was called. Another may have taken its place meanwhile, and then its end is here.
@@ -434,7 +439,8 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         self.returned(name);
         let fault = caught.fault.clone();
         self.inner.borrow_mut().state.fail(Lost::Fault(fault.clone()));
-        self.host.report(FaultReport::caught(caught).concerning(self.id, protocol.type_name()));
+        self.host
+            .report(FaultReport::caught(caught).concerning(self.id.get(), protocol.type_name()));
         fault
     }
 

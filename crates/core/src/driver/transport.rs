@@ -172,7 +172,7 @@ impl<I: StreamIo, H: Host> IoAccess<I> for StreamDriver<I, H> {
 
 impl<I: StreamIo, H: Host> BaseTransport for StreamDriver<I, H> {
     fn id(&self) -> TransportId {
-        self.id
+        self.id.get()
     }
 
     fn close(&self) {
@@ -363,7 +363,7 @@ impl<I: StreamIo, H: Host> Transport for StreamDriver<I, H> {
 impl<I: StreamIo, H: Host> fmt::Debug for StreamDriver<I, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StreamDriver")
-            .field("id", &self.id)
+            .field("id", &self.id.get())
             .field("state", &self.inner.borrow().state)
             .finish_non_exhaustive()
     }

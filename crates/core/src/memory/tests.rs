@@ -139,8 +139,7 @@ fn what_is_sent_from_elsewhere_is_progress_of_a_close() {
     let stage = Stage::new();
     let (log, protocol) = Log::default().share();
     let link = Link::new();
-    let driver =
-        stage.drive::<false>(protocol, MemoryIo::new(&link, 0), &StreamOptions::default());
+    let driver = stage.drive::<false>(protocol, MemoryIo::new(&link, 0), &StreamOptions::default());
     let wire = Wire { link: LinkRef(link) };
     wire.set_capacity(1);
     stage.run();

@@ -6,6 +6,7 @@ mod blocking;
 mod borrowed;
 mod dropped_loop;
 mod leaks;
+mod reused;
 mod sending_files;
 mod small;
 mod spinning;
