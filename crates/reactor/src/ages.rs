@@ -26,9 +26,17 @@ struct Mark {
     at: Instant,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Ages {
     marks: Vec<Mark>,
+}
+
+impl Default for Ages {
+    fn default() -> Self {
+        // All that there will ever be, so that it lies where the loop does: what grows among connections stays behind
+        // when they go, and keeps the allocator from giving up what lies before it. What is not used costs no memory.
+        Self { marks: Vec::with_capacity(MOST) }
+    }
 }
 
 impl Ages {
@@ -50,16 +58,19 @@ impl Ages {
 
     /// Lets each mark go without which its neighbours are still close enough.
     fn thin_out(&mut self, now: Instant) {
-        let old = std::mem::take(&mut self.marks);
-        for (place, mark) in old.iter().enumerate() {
-            if let (Some(before), Some(after)) = (self.marks.last(), old.get(place + 1)) {
+        let mut kept: usize = 0;
+        for place in 0..self.marks.len() {
+            let before = kept.checked_sub(1).map(|last| self.marks[last]);
+            if let (Some(before), Some(after)) = (before, self.marks.get(place + 1)) {
                 let gap = after.at.saturating_duration_since(before.at);
                 if gap <= now.saturating_duration_since(after.at) / PRECISION {
                     continue;
                 }
             }
-            self.marks.push(*mark);
+            self.marks[kept] = self.marks[place];
+            kept += 1;
         }
+        self.marks.truncate(kept);
     }
 
     /// How old the transport with this number is.

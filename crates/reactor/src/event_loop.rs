@@ -32,6 +32,7 @@ use wharf_core::schedule::Settle;
 
 use crate::clock::SystemClock;
 use crate::fault::{FaultPolicy, Faults};
+use crate::former::Former;
 use crate::handle::{LoopHandle, LoopState};
 use crate::job::{Incoming, Job};
 use crate::poll::{Batch, Poller};
@@ -181,7 +182,7 @@ impl EventLoopBuilder {
             queues: RefCell::default(),
             inbox: Cell::default(),
             outboxes: RefCell::default(),
-            former: RefCell::default(),
+            former: Former::default(),
             shared: Arc::new(Shared::new(waker.clone())),
             counters: Counters::new(self.slow.0, observer),
             #[cfg(feature = "tracing")]
@@ -596,7 +597,7 @@ impl LoopHandle {
         let watches = state.watches.take();
         self.drop_guarded(watches);
         self.drop_guarded(state.resources.take());
-        drop(state.former.take());
+        state.former.clear();
         // Last, because they were told of what went before; either may hold a handle on this very loop.
         self.drop_guarded(state.counters.take_observer());
         self.drop_guarded(state.faults.set(FaultPolicy::Contain));

@@ -29,6 +29,7 @@ use wharf_core::{Address, Scheduler, TransportId};
 
 use crate::ages::Ages;
 use crate::fault::{FaultPolicy, Faults};
+use crate::former::Former;
 use crate::job::{Job, Soon, Timed};
 use crate::poll::Poller;
 use crate::pool::Pool;
@@ -47,10 +48,6 @@ use crate::watch::Watches;
 
 /// How many write queues an idle loop keeps for the connections to come.
 const QUEUES: usize = 16;
-
-/// The memory of how many streams that are over an idle loop keeps for the connections to come: as many as may come and go
-/// within a few turns, and less than six kilobytes.
-const FORMER: usize = 32;
 
 /// What a loop consists of.
 pub(crate) struct LoopState {
@@ -71,7 +68,7 @@ pub(crate) struct LoopState {
     #[allow(clippy::vec_box)] // As above.
     pub(crate) outboxes: RefCell<Vec<Box<Outbox>>>,
     /// Streams that are over, whose memory is used again.
-    pub(crate) former: RefCell<Vec<Rc<dyn Any>>>,
+    pub(crate) former: Former,
     pub(crate) shared: Arc<Shared>,
     pub(crate) counters: Counters,
     #[cfg(feature = "tracing")]
@@ -293,6 +290,21 @@ impl LoopHandle {
         }
     }
 
+    /// Gives back a place, and what was there. When most places have been given back, so is the memory that is kept for
+    /// connections to come: it lies among what those who are gone have left.
+    pub(crate) fn detach(&self, key: Key) {
+        let mut registry = self.0.registry.borrow_mut();
+        let places = registry.places();
+        let source = registry.remove(key);
+        let shrunk = registry.places() < places;
+        drop((registry, source));
+        if shrunk {
+            // Those who leave in this turn are to leave nothing either.
+            let handle = self.clone();
+            self.call_soon(move || handle.0.former.clear());
+        }
+    }
+
     pub(crate) fn registry(&self) -> &RefCell<Registry> {
         &self.0.registry
     }
@@ -430,15 +442,13 @@ impl Host for LoopHandle {
 
     fn retire(&self, driver: Rc<dyn Any>) {
         // What is kept holds the loop, so a loop that is gone keeps nothing.
-        let mut former = self.0.former.borrow_mut();
-        if !self.is_closed() && former.len() < FORMER {
-            former.push(driver);
+        if !self.is_closed() {
+            self.0.former.keep(driver);
         }
     }
 
     fn former<D: 'static>(&self) -> Option<Rc<D>> {
-        let former = self.0.former.borrow_mut().pop()?;
-        former.downcast().ok()
+        self.0.former.take()
     }
 
     #[inline]

@@ -29,6 +29,7 @@ pub mod datagram;
 pub mod endpoint;
 mod event_loop;
 mod fault;
+mod former;
 mod handle;
 mod inbox;
 #[allow(unsafe_code)] // A value of any type lies in a few words.

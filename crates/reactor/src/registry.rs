@@ -73,6 +73,11 @@ impl Default for Registry {
 }
 
 impl Registry {
+    /// How many places there are, taken or not.
+    pub(crate) fn places(&self) -> usize {
+        self.slots.len()
+    }
+
     /// How many places are taken.
     pub(crate) fn len(&self) -> usize {
         self.len

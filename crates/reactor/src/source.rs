@@ -159,8 +159,7 @@ impl Registration {
     }
 
     fn release(&self) {
-        let source = self.handle.registry().borrow_mut().remove(self.key());
-        drop(source);
+        self.handle.detach(self.key());
     }
 }
 
