@@ -60,11 +60,11 @@ fn stream_state(criterion: &mut Criterion) {
     }
     criterion.bench_function("stream state: one message answered", |bencher| {
         bencher.iter(|| {
-            if state.may_read() && state.admits_write(&limits) {
-                state.wrote(black_box(64), &limits);
+            if state.may_read() && state.admits_write(0, &limits) {
+                state.wrote(black_box(64), 0, &limits);
             }
             if state.may_flush() {
-                state.sent(state.queued(), &limits);
+                state.sent(state.queued(), 0, &limits);
             }
             black_box((state.untold(), state.interest()))
         });

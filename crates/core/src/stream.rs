@@ -131,8 +131,6 @@ enum End {
 #[derive(Debug)]
 pub struct StreamState {
     queued: usize,
-    /// What a layer has handed to the transport below, and the system has not taken.
-    below: usize,
     /// Why the stream ends, if its name does not say it all.
     cause: Option<Box<Lost>>,
     cause_name: End,
@@ -152,14 +150,7 @@ impl StreamState {
     /// A stream that is open in both directions and whose protocol knows nothing yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            queued: 0,
-            below: 0,
-            cause: None,
-            cause_name: End::Closed,
-            lingering: false,
-            now: Now::UNMADE,
-        }
+        Self { queued: 0, cause: None, cause_name: End::Closed, lingering: false, now: Now::UNMADE }
     }
 
     // ---- what the driver asks ----
@@ -342,10 +333,11 @@ impl StreamState {
     }
 
     // ---- what the user does ----
+    // `below` is what a layer has handed to the transport below it and the system has not taken, which counts as queued.
 
     /// Whether a write may be taken now. One that finds more than `limits.max_mark()` queued ends the stream.
     #[inline]
-    pub fn admits_write(&mut self, limits: &Limits) -> bool {
+    pub fn admits_write(&mut self, below: usize, limits: &Limits) -> bool {
         // What is not full is below its ceiling too.
         if self.is_calm() {
             return true;
@@ -353,7 +345,7 @@ impl StreamState {
         if self.now.phase != Phase::Open {
             return false;
         }
-        if self.queued + self.below > limits.max_mark() {
+        if self.queued + below > limits.max_mark() {
             self.fail(Lost::Overflow);
             return false;
         }
@@ -362,16 +354,17 @@ impl StreamState {
 
     /// `count` bytes were queued. Says whether the buffer is full now.
     #[inline]
-    pub fn wrote(&mut self, count: usize, limits: &Limits) -> bool {
+    pub fn wrote(&mut self, count: usize, below: usize, limits: &Limits) -> bool {
         self.queued += count;
         // More bytes end no fullness.
-        self.now.gate.set(self.queued + self.below > limits.high_mark(), false);
+        self.now.gate.set(self.queued + below > limits.high_mark(), false);
         self.now.gate.is_full()
     }
 
-    /// The limits are others now.
-    pub fn limits_changed(&mut self, limits: &Limits) {
-        self.now.gate.update(self.queued + self.below, limits);
+    /// The limits are others now, or the transport below holds another number of bytes.
+    #[inline]
+    pub fn limits_changed(&mut self, below: usize, limits: &Limits) {
+        self.now.gate.update(self.queued + below, limits);
     }
 
     /// `write_eof()`: shut our direction down after what is queued.
@@ -405,7 +398,6 @@ impl StreamState {
         self.step(Event::Failed);
         let replaced = self.set_cause(cause);
         self.queued = 0;
-        self.below = 0;
         self.now.marks.set(Marks::OUTFLOW, false);
         self.now.gate.drained();
         replaced
@@ -446,44 +438,19 @@ impl StreamState {
 
     // ---- what the driver reports ----
 
-    /// The system took `count` queued bytes.
+    /// The system took `count` queued bytes, or the transport below did, which holds `below` now.
     #[inline]
-    pub fn sent(&mut self, count: usize, limits: &Limits) {
+    pub fn sent(&mut self, count: usize, below: usize, limits: &Limits) {
         debug_assert!(count <= self.queued, "more sent than queued");
         self.queued -= count;
-        self.now.gate.update(self.queued + self.below, limits);
-        self.note_drained();
+        self.now.gate.update(self.queued + below, limits);
     }
 
     /// The system took everything that was queued, and there is no layer below that would hold it.
     #[inline]
     pub fn sent_all(&mut self) {
-        debug_assert!(self.below == 0, "a layer knows what is below it");
         self.queued = 0;
         self.now.gate.drained();
-    }
-
-    /// For layers: the transport below took `count` queued bytes, and now holds `below` that the system has not taken.
-    #[inline]
-    pub fn handed_down(&mut self, count: usize, below: usize, limits: &Limits) {
-        self.below = below;
-        self.sent(count, limits);
-    }
-
-    /// For layers: the transport below holds `count` bytes that the system has not taken.
-    #[inline]
-    pub fn set_below(&mut self, count: usize, limits: &Limits) {
-        self.below = count;
-        self.now.gate.update(self.queued + count, limits);
-        self.note_drained();
-    }
-
-    #[inline]
-    fn note_drained(&mut self) {
-        if self.queued + self.below == 0 && self.now.phase != Phase::Open {
-            // Nothing can be queued again, so the marks have no say any more.
-            self.now.gate.drained();
-        }
     }
 
     /// The system would not take more for now.
@@ -643,9 +610,6 @@ impl StreamState {
         self.step(event);
         if before != Phase::Closing && self.now.phase == Phase::Closing {
             self.set_cause(cause);
-            if self.queued + self.below == 0 {
-                self.now.gate.drained();
-            }
         }
     }
 }

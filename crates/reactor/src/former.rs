@@ -53,8 +53,8 @@ impl fmt::Debug for Former {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::Registration;
     use crate::EventLoop;
+    use crate::source::Registration;
     use std::time::Duration;
     use wharf_core::driver::Host;
 

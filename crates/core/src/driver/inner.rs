@@ -236,11 +236,7 @@ impl<I: StreamIo> Inner<I> {
         if let Some(queue) = self.queue.as_deref_mut() {
             queue.advance(count);
         }
-        if I::LAYERED {
-            self.state.handed_down(count, self.io.unsent_below(), &self.options.limits);
-        } else {
-            self.state.sent(count, &self.options.limits);
-        }
+        self.state.sent(count, self.below(), &self.options.limits);
         if count < wanted {
             // A part was taken, so the next call would block: spare it.
             self.state.blocked();
@@ -264,15 +260,20 @@ impl<I: StreamIo> Inner<I> {
     #[inline(always)]
     pub(super) fn note_below(&mut self) {
         if I::LAYERED && self.counts_below() {
-            self.state.set_below(self.io.unsent_below(), &self.options.limits);
+            self.state.limits_changed(self.io.unsent_below(), &self.options.limits);
         }
     }
 
     /// How many bytes were taken and have not reached the system.
     #[inline(always)]
     pub(super) fn unsent(&self) -> usize {
-        let below = if I::LAYERED && self.counts_below() { self.io.unsent_below() } else { 0 };
-        self.state.queued() + below
+        self.state.queued() + self.below()
+    }
+
+    /// What a layer has handed down and the system has not taken.
+    #[inline(always)]
+    pub(super) fn below(&self) -> usize {
+        if I::LAYERED && self.counts_below() { self.io.unsent_below() } else { 0 }
     }
 
     /// Once the end is decided nothing counts any more.

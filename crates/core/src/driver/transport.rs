@@ -39,7 +39,10 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         let inner = &mut *inner;
         inner.note_below();
         let closing_below = I::LAYERED && inner.io.is_closing_below();
-        if len == 0 || closing_below || !inner.state.admits_write(&inner.options.limits) {
+        if len == 0
+            || closing_below
+            || !inner.state.admits_write(inner.below(), &inner.options.limits)
+        {
             return self.write_nothing(inner, len);
         }
         if len >= DIRECT && inner.queue.is_none() && inner.state.may_send_directly() {
@@ -57,7 +60,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         push: impl FnOnce(&mut WriteQueue),
     ) -> Flow {
         push(inner.queue.get_or_insert_with(|| self.host.take_queue()));
-        if inner.state.wrote(len, &inner.options.limits) {
+        if inner.state.wrote(len, inner.below(), &inner.options.limits) {
             return self.answer_full(inner);
         }
         self.settle_soon();
@@ -309,9 +312,8 @@ impl<I: StreamIo, H: Host> WriteTransport for StreamDriver<I, H> {
         Rc::make_mut(&mut inner.options).limits = limits;
         if I::LAYERED {
             inner.io.limits_changed(&limits);
-            inner.note_below();
         }
-        inner.state.limits_changed(&limits);
+        inner.state.limits_changed(inner.below(), &limits);
         self.settle_soon();
     }
 }

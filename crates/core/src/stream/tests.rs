@@ -90,7 +90,7 @@ fn at_rest_there_is_nothing_to_do_but_read() {
     assert_eq!((state.untold(), state.interest()), (None, Interest { read: true, write: false }));
     assert!(!state.may_flush() && !state.wants_shutdown() && !state.is_draining());
     let changes: [fn(&mut StreamState); 12] = [
-        |state| assert!(!state.wrote(1, &Limits::DEFAULT)),
+        |state| assert!(!state.wrote(1, 0, &Limits::DEFAULT)),
         |state| state.write_eof(),
         |state| state.close(),
         |state| drop(state.fail(Lost::Aborted)),
@@ -171,16 +171,16 @@ fn a_stream_that_failed_before_it_was_made_is_made_and_then_lost() {
 fn write_interest_is_there_only_while_the_system_refuses() {
     let limits = Limits::DEFAULT;
     let mut state = open();
-    assert!(state.admits_write(&limits));
-    state.wrote(5, &limits);
+    assert!(state.admits_write(0, &limits));
+    state.wrote(5, 0, &limits);
     assert!(state.may_flush() && !state.interest().write);
-    state.sent(2, &limits);
+    state.sent(2, 0, &limits);
     state.blocked();
     assert!(!state.may_flush() && state.interest().write);
     state.polled(state.interest());
     assert_eq!(state.new_interest(), None);
     state.writable();
-    state.sent(3, &limits);
+    state.sent(3, 0, &limits);
     assert_eq!(state.new_interest(), Some(Interest { read: true, write: false }));
 }
 
@@ -188,11 +188,11 @@ fn write_interest_is_there_only_while_the_system_refuses() {
 fn the_shutdown_waits_for_the_queue() {
     let limits = Limits::DEFAULT;
     let mut state = open();
-    state.wrote(5, &limits);
+    state.wrote(5, 0, &limits);
     state.write_eof();
     assert!(!state.wants_shutdown() && !state.is_closing());
     assert_eq!(state.flow(), Flow::Closed);
-    state.sent(5, &limits);
+    state.sent(5, 0, &limits);
     assert!(state.wants_shutdown());
     state.shut_down();
     assert_eq!(state.phase(), Phase::HalfClosed);
@@ -225,7 +225,7 @@ fn a_paused_protocol_hears_resume_before_a_close_but_not_before_an_abort() {
     let limits = Limits::high(0);
     let paused = || {
         let mut state = open();
-        state.wrote(1, &limits);
+        state.wrote(1, 0, &limits);
         assert_eq!(state.untold(), Some(Notice::PauseWriting));
         state.told(Notice::PauseWriting);
         state
@@ -233,7 +233,7 @@ fn a_paused_protocol_hears_resume_before_a_close_but_not_before_an_abort() {
     let mut closed = paused();
     closed.close();
     assert_eq!(closed.untold(), None);
-    closed.sent(1, &limits);
+    closed.sent(1, 0, &limits);
     assert_eq!(closed.untold(), Some(Notice::ResumeWriting));
     closed.told(Notice::ResumeWriting);
     assert_eq!(closed.untold(), Some(Notice::Lost));
@@ -247,7 +247,7 @@ fn a_paused_protocol_hears_resume_before_a_close_but_not_before_an_abort() {
 fn an_error_while_draining_is_the_cause() {
     let limits = Limits::DEFAULT;
     let mut state = open();
-    state.wrote(5, &limits);
+    state.wrote(5, 0, &limits);
     state.close();
     state.fail(Lost::Io(std::io::ErrorKind::BrokenPipe.into()));
     state.fail(Lost::Aborted);
@@ -258,9 +258,9 @@ fn an_error_while_draining_is_the_cause() {
 fn the_ceiling_ends_a_writer_that_does_not_listen_but_not_a_large_write() {
     let limits = Limits::high(10).max(100);
     let mut state = open();
-    assert!(state.admits_write(&limits));
-    state.wrote(1_000_000, &limits);
-    assert!(!state.admits_write(&limits));
+    assert!(state.admits_write(0, &limits));
+    state.wrote(1_000_000, 0, &limits);
+    assert!(!state.admits_write(0, &limits));
     assert!(matches!(state.take_cause(), Lost::Overflow));
 }
 

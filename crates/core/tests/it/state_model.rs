@@ -116,7 +116,7 @@ impl Model {
                 let (high, low) = (usize::from(high.max(low)), usize::from(high.min(low)));
                 let Ok(limits) = Limits::new(high, low) else { unreachable!("low is not above") };
                 self.limits = limits.max(usize::from(max));
-                self.state.limits_changed(&self.limits);
+                self.state.limits_changed(0, &self.limits);
             }
             Operation::SwitchProtocol => {
                 if !self.lost {
@@ -181,7 +181,7 @@ impl Model {
 
     fn write(&mut self, count: usize) {
         let before = self.state.flow();
-        let admitted = self.state.admits_write(&self.limits);
+        let admitted = self.state.admits_write(0, &self.limits);
         if !admitted {
             assert!(before == Flow::Closed || self.queued > self.limits.max_mark());
             if before != Flow::Closed {
@@ -194,7 +194,7 @@ impl Model {
         }
         assert!(before != Flow::Closed && self.queued <= self.limits.max_mark());
         self.queued += count;
-        self.state.wrote(count, &self.limits);
+        self.state.wrote(count, 0, &self.limits);
         let flow = self.state.answer_write();
         if self.queued > self.limits.high_mark() {
             assert_eq!(flow, Flow::Full);
@@ -208,7 +208,7 @@ impl Model {
         let count = self.queued * part / 255;
         if self.state.may_flush() && count > 0 {
             self.queued -= count;
-            self.state.sent(count, &self.limits);
+            self.state.sent(count, 0, &self.limits);
         }
     }
 
