@@ -31,11 +31,12 @@
 //! One arrow depends on more than its phase: `shut down` leads from Finishing to Closing when the peer's end was kept
 //! open before, because then both halves are shut and nothing can happen any more.
 
+mod end;
 mod word;
 
 use crate::flow::{Flow, FlowGate, Limits};
-use crate::lost::Lost;
 use crate::protocol::KeepOpen;
+pub use end::End;
 use word::{Marks, Now};
 
 /// Where a byte stream is in its life. The drawing stands at the top of this file.
@@ -119,21 +120,11 @@ pub struct Interest {
     pub write: bool,
 }
 
-/// Why a stream ends, by name: few ends have more to say, and what they say is kept apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    Closed,
-    Eof,
-    Aborted,
-}
-
 /// The state of one byte stream. See the drawing at the top of this module.
 #[derive(Debug)]
 pub struct StreamState {
     queued: usize,
-    /// Why the stream ends, if its name does not say it all.
-    cause: Option<Box<Lost>>,
-    cause_name: End,
+    end: End,
     /// What still comes is heard out by somebody else than the protocol. No part of the word: our direction has ended by
     /// then, so the stream is not calm.
     lingering: bool,
@@ -150,7 +141,7 @@ impl StreamState {
     /// A stream that is open in both directions and whose protocol knows nothing yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { queued: 0, cause: None, cause_name: End::Closed, lingering: false, now: Now::UNMADE }
+        Self { queued: 0, end: End::Closed, lingering: false, now: Now::UNMADE }
     }
 
     // ---- what the driver asks ----
@@ -346,7 +337,7 @@ impl StreamState {
             return false;
         }
         if self.queued + below > limits.max_mark() {
-            self.fail(Lost::Overflow);
+            self.fail(End::Overflow);
             return false;
         }
         true
@@ -385,22 +376,22 @@ impl StreamState {
 
     /// `close()`: send what is queued, then end.
     pub fn close(&mut self) {
-        self.end(Event::Close, Lost::Closed);
+        self.end_in_order(Event::Close, End::Closed);
     }
 
-    /// End at once with `cause`, dropping what is queued: `abort()`, an error, a panic, a deadline.
+    /// Ends at once, dropping what is queued: `abort()`, an error, a panic, a deadline.
     ///
-    /// After `close()` the cause becomes this one; after the end was decided nothing changes, and the cause comes back.
-    pub fn fail(&mut self, cause: Lost) -> Option<Lost> {
+    /// After `close()` the end becomes this one. Says whether it does: after the end was decided nothing changes.
+    pub fn fail(&mut self, end: End) -> bool {
         if self.now.phase != Phase::Closing && !self.phase_reads() {
-            return Some(cause);
+            return false;
         }
         self.step(Event::Failed);
-        let replaced = self.set_cause(cause);
+        self.end = end;
         self.queued = 0;
         self.now.marks.set(Marks::OUTFLOW, false);
         self.now.gate.drained();
-        replaced
+        true
     }
 
     /// Ends without a word; for a stream whose protocol knows nothing of it.
@@ -485,7 +476,7 @@ impl StreamState {
     pub fn shut_down(&mut self) {
         self.step(Event::ShutDown);
         if self.now.inbound == Inbound::Ended && self.now.phase == Phase::HalfClosed {
-            self.end(Event::EofKept, Lost::Eof);
+            self.end_in_order(Event::EofKept, End::Eof);
         }
     }
 
@@ -498,7 +489,7 @@ impl StreamState {
 
     /// The peer's bytes ended without a goodbye: nothing more is read, and what is queued is still sent.
     pub fn truncated(&mut self) {
-        self.end(Event::EofRefused, Lost::Truncated);
+        self.end_in_order(Event::EofRefused, End::Truncated);
     }
 
     /// The protocol is being told `notice`.
@@ -519,18 +510,13 @@ impl StreamState {
             KeepOpen::No => Event::EofRefused,
             KeepOpen::Yes => Event::EofKept,
         };
-        self.end(event, Lost::Eof);
+        self.end_in_order(event, End::Eof);
     }
 
-    /// Why the stream ended; taken once, when the loss is told.
+    /// Why the stream ends.
     #[must_use]
-    pub fn take_cause(&mut self) -> Lost {
-        match (self.cause.take(), self.cause_name) {
-            (Some(cause), _) => *cause,
-            (None, End::Closed) => Lost::Closed,
-            (None, End::Eof) => Lost::Eof,
-            (None, End::Aborted) => Lost::Aborted,
-        }
+    pub fn end(&self) -> End {
+        self.end
     }
 
     // ---- the rules ----
@@ -588,28 +574,16 @@ impl StreamState {
             && matches!(self.now.phase, Phase::Open | Phase::Finishing | Phase::Closing)
     }
 
-    /// Sets why the stream ends; gives what was set before and is more than a name.
-    fn set_cause(&mut self, cause: Lost) -> Option<Lost> {
-        let (end, cause) = match cause {
-            Lost::Closed => (End::Closed, None),
-            Lost::Eof => (End::Eof, None),
-            Lost::Aborted => (End::Aborted, None),
-            other => (End::Closed, Some(Box::new(other))),
-        };
-        self.cause_name = end;
-        std::mem::replace(&mut self.cause, cause).map(|replaced| *replaced)
-    }
-
     fn step(&mut self, event: Event) {
         self.now.phase = self.now.phase.after(event);
     }
 
-    /// A step that may begin the orderly end, which then has `cause`.
-    fn end(&mut self, event: Event, cause: Lost) {
+    /// A step that may begin the orderly end, which then is `end`.
+    fn end_in_order(&mut self, event: Event, end: End) {
         let before = self.now.phase;
         self.step(event);
         if before != Phase::Closing && self.now.phase == Phase::Closing {
-            self.set_cause(cause);
+            self.end = end;
         }
     }
 }

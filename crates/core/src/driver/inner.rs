@@ -10,7 +10,7 @@ use crate::buffer::{MAX_SLICES, WriteQueue};
 use crate::lost::Lost;
 use crate::schedule::Timer;
 use crate::shared::StreamProtocol;
-use crate::stream::{Phase, StreamState};
+use crate::stream::{End, Phase, StreamState};
 use crate::wire_log::Recorders;
 
 /// How much an outflow may send in one go before other connections get their turn.
@@ -35,6 +35,8 @@ pub(super) struct Rare<I> {
     pub(super) drain: Option<(Box<dyn Timer>, Left)>,
     /// Who wants to see every byte.
     pub(super) logs: Recorders,
+    /// Why the stream ends, if the name of that does not say it all.
+    pub(super) cause: Option<Lost>,
 }
 
 /// What is being sent from elsewhere.
@@ -62,27 +64,35 @@ pub(super) struct Left {
 impl<I> Rare<I> {
     /// Whether it holds nothing.
     pub(super) fn is_idle(&self) -> bool {
-        let Self { leftover, outflow, drain, logs } = self;
-        leftover.is_empty() && outflow.is_none() && drain.is_none() && logs.is_empty()
+        let Self { leftover, outflow, drain, logs, cause } = self;
+        leftover.is_empty()
+            && (outflow.is_none() && drain.is_none())
+            && (logs.is_empty() && cause.is_none())
     }
 }
 
 impl<I> Rare<I> {
-    /// The connection is lost: ends what is under way. Gives the logs, which hear of the loss.
-    pub(super) fn end(self) -> Recorders {
+    /// The connection is lost: ends what is under way. Gives the logs, which hear of the loss, and its cause.
+    pub(super) fn end(self) -> (Recorders, Option<Lost>) {
         if let Some((timer, _)) = self.drain {
             timer.cancel();
         }
         if let Some(elsewhere) = self.outflow {
             elsewhere.outflow.finish(Err(ErrorKind::ConnectionAborted.into()));
         }
-        self.logs
+        (self.logs, self.cause)
     }
 }
 
 impl<I> Default for Rare<I> {
     fn default() -> Self {
-        Self { leftover: Bytes::new(), outflow: None, drain: None, logs: Recorders::default() }
+        Self {
+            leftover: Bytes::new(),
+            outflow: None,
+            drain: None,
+            logs: Recorders::default(),
+            cause: None,
+        }
     }
 }
 
@@ -100,6 +110,18 @@ impl<I> Inner<I> {
 
     pub(super) fn rare(&mut self) -> &mut Rare<I> {
         self.rare.get_or_insert_default()
+    }
+
+    /// Ends the stream at once for `cause`, which comes back when the end was decided already.
+    pub(super) fn fail(&mut self, cause: Lost) -> Option<Lost> {
+        let end = End::of(&cause);
+        if !self.state.fail(end) {
+            return Some(cause);
+        }
+        if end == End::Other {
+            self.rare().cause = Some(cause);
+        }
+        None
     }
 
     /// What is left to send.
@@ -183,7 +205,7 @@ impl<I: StreamIo> Inner<I> {
                     }
                 }
                 Err(error) if I::LAYERED && is_transient(&error) => {}
-                Err(error) => drop(self.state.fail(Lost::Io(error))),
+                Err(error) => drop(self.fail(Lost::Io(error))),
             }
         }
     }
@@ -252,7 +274,7 @@ impl<I: StreamIo> Inner<I> {
         match error.kind() {
             ErrorKind::WouldBlock => self.state.blocked(),
             ErrorKind::Interrupted => {}
-            _ => drop(self.state.fail(Lost::Io(error))),
+            _ => drop(self.fail(Lost::Io(error))),
         }
     }
 
@@ -325,7 +347,7 @@ impl<I: StreamIo> Inner<I> {
     pub(super) fn update_interest(&mut self) -> io::Result<()> {
         let Some(wanted) = self.state.new_interest() else { return Ok(()) };
         if let Err(error) = self.io.set_interest(wanted) {
-            self.state.fail(Lost::Io(error));
+            self.fail(Lost::Io(error));
             return Err(ErrorKind::Other.into());
         }
         self.state.polled(wanted);

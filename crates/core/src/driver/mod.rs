@@ -137,7 +137,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
 
     /// Ends the stream because what is below it has ended.
     pub fn fail_below(self: &Rc<Self>, cause: Lost) {
-        drop(self.inner.borrow_mut().state.fail(cause));
+        drop(self.inner.borrow_mut().fail(cause));
         self.settle_now();
     }
 
@@ -210,7 +210,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         if self.abandon() {
             return;
         }
-        self.inner.borrow_mut().state.fail(Lost::Aborted);
+        self.inner.borrow_mut().fail(Lost::Aborted);
         self.settle_now();
     }
 
@@ -368,12 +368,13 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
 
     /// Tells the loss, lets go of the protocol, and closes.
     fn end(self: &Rc<Self>, protocol: StreamProtocol) {
-        let (why, rare) = {
+        let (end, rare) = {
             let mut inner = self.inner.borrow_mut();
             inner.state.told(Notice::Lost);
-            (inner.state.take_cause(), inner.rare.take())
+            (inner.state.end(), inner.rare.take())
         };
-        let logs = rare.map(|rare| rare.end());
+        let (logs, cause) = rare.map(|rare| rare.end()).unwrap_or_default();
+        let why = end.cause().or(cause).unwrap_or(Lost::Aborted);
         // The state is at its end, so whatever the callback does, and a panic too, changes nothing any more.
         let _ = self.call(&protocol, "connection_lost", |transport| {
             protocol.connection_lost(transport, &why);
@@ -389,7 +390,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         };
         self.host.count(Traffic::Lost(why.index()));
         self.tell_owner(&why);
-        if let Some(logs) = logs {
+        if !logs.is_empty() {
             self.finish_logs(logs, &why);
         }
         // Last, because dropping it may run user code.
@@ -438,7 +439,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     fn note_fault(&self, protocol: &StreamProtocol, name: &'static str, caught: Caught) -> Fault {
         self.returned(name);
         let fault = caught.fault.clone();
-        self.inner.borrow_mut().state.fail(Lost::Fault(fault.clone()));
+        self.inner.borrow_mut().fail(Lost::Fault(fault.clone()));
         self.host
             .report(FaultReport::caught(caught).concerning(self.id.get(), protocol.type_name()));
         fault
@@ -481,7 +482,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
             let Some((_, left)) = inner.rare().drain.take() else { return };
             // Any progress buys another timeout, so a close ends between one and two of them after the last byte.
             if inner.state.is_draining() && inner.left() == left {
-                inner.state.fail(Lost::TimedOut);
+                inner.fail(Lost::TimedOut);
             }
         }
         // Not here: a timer runs inside a guard, and what is told must not.

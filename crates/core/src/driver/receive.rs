@@ -59,7 +59,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         let mut inner = self.inner.borrow_mut();
         if inner.state.watches_errors_only() {
             if let Ok(Some(error)) = inner.io.take_error() {
-                inner.state.fail(Lost::Io(error));
+                inner.fail(Lost::Io(error));
             }
         }
     }
@@ -130,7 +130,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
             Err(error) if I::LAYERED && error.kind() == io::ErrorKind::UnexpectedEof => {
                 inner.state.truncated();
             }
-            Err(error) => drop(inner.state.fail(Lost::Io(error))),
+            Err(error) => drop(inner.fail(Lost::Io(error))),
         }
         0
     }
@@ -141,6 +141,6 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         self.host.report(
             FaultReport::broken_rule(fault.clone()).concerning(self.id.get(), protocol.type_name()),
         );
-        self.inner.borrow_mut().state.fail(Lost::Fault(fault));
+        self.inner.borrow_mut().fail(Lost::Fault(fault));
     }
 }

@@ -105,7 +105,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
             }
             Err(error) if is_transient(&error) => 0,
             Err(error) => {
-                inner.state.fail(Lost::Io(error));
+                inner.fail(Lost::Io(error));
                 self.settle_soon();
                 return Flow::Closed;
             }
@@ -184,12 +184,12 @@ impl<I: StreamIo, H: Host> BaseTransport for StreamDriver<I, H> {
     }
 
     fn abort(&self) {
-        self.inner.borrow_mut().state.fail(Lost::Aborted);
+        self.inner.borrow_mut().fail(Lost::Aborted);
         self.settle_soon();
     }
 
     fn fail(&self, error: Box<dyn Error>) {
-        let refused = self.inner.borrow_mut().state.fail(Lost::Failed(error));
+        let refused = self.inner.borrow_mut().fail(Lost::Failed(error));
         self.settle_soon();
         // With nothing of ours borrowed: it is the user's.
         drop(refused);

@@ -1,6 +1,7 @@
 //! The table of the state machine, computed, and its rules one by one.
 
 use super::*;
+use crate::lost::Lost;
 
 const PHASES: [Phase; 6] =
     [Phase::Open, Phase::Finishing, Phase::HalfClosed, Phase::Closing, Phase::Closed, Phase::Lost];
@@ -93,7 +94,7 @@ fn at_rest_there_is_nothing_to_do_but_read() {
         |state| assert!(!state.wrote(1, 0, &Limits::DEFAULT)),
         |state| state.write_eof(),
         |state| state.close(),
-        |state| drop(state.fail(Lost::Aborted)),
+        |state| assert!(state.fail(End::Aborted)),
         |state| state.pause_reading(),
         |state| state.eof(),
         |state| state.blocked(),
@@ -159,7 +160,7 @@ fn nothing_is_read_before_connection_made() {
 #[test]
 fn a_stream_that_failed_before_it_was_made_is_made_and_then_lost() {
     let mut state = StreamState::new();
-    state.fail(Lost::Aborted);
+    state.fail(End::Aborted);
     assert_eq!(state.untold(), Some(Notice::Made));
     state.told(Notice::Made);
     assert_eq!(state.untold(), Some(Notice::Lost));
@@ -217,7 +218,7 @@ fn both_halves_shut_is_the_end_in_either_order() {
     theirs_first.write_eof();
     theirs_first.shut_down();
     assert_eq!(theirs_first.untold(), Some(Notice::Lost));
-    assert!(matches!(theirs_first.take_cause(), Lost::Eof));
+    assert_eq!(theirs_first.end(), End::Eof);
 }
 
 #[test]
@@ -239,7 +240,7 @@ fn a_paused_protocol_hears_resume_before_a_close_but_not_before_an_abort() {
     assert_eq!(closed.untold(), Some(Notice::Lost));
 
     let mut aborted = paused();
-    aborted.fail(Lost::Aborted);
+    aborted.fail(End::Aborted);
     assert_eq!((aborted.untold(), aborted.queued()), (Some(Notice::Lost), 0));
 }
 
@@ -249,9 +250,9 @@ fn an_error_while_draining_is_the_cause() {
     let mut state = open();
     state.wrote(5, 0, &limits);
     state.close();
-    state.fail(Lost::Io(std::io::ErrorKind::BrokenPipe.into()));
-    state.fail(Lost::Aborted);
-    assert!(matches!(state.take_cause(), Lost::Io(_)));
+    assert!(state.fail(End::Other));
+    assert!(!state.fail(End::Aborted));
+    assert_eq!(state.end(), End::Other);
 }
 
 #[test]
@@ -261,7 +262,7 @@ fn the_ceiling_ends_a_writer_that_does_not_listen_but_not_a_large_write() {
     assert!(state.admits_write(0, &limits));
     state.wrote(1_000_000, 0, &limits);
     assert!(!state.admits_write(0, &limits));
-    assert!(matches!(state.take_cause(), Lost::Overflow));
+    assert_eq!(state.end(), End::Overflow);
 }
 
 #[test]
@@ -278,4 +279,21 @@ fn the_peers_end_is_told_once_and_waits_for_resume() {
     state.pause_reading();
     state.resume_reading();
     assert_eq!((state.untold(), state.is_reading()), (None, false));
+}
+
+#[test]
+fn the_name_of_a_cause_is_the_cause_unless_there_is_more_to_say() {
+    let named =
+        [Lost::Closed, Lost::Eof, Lost::Aborted, Lost::TimedOut, Lost::Overflow, Lost::Truncated];
+    for cause in named {
+        assert_eq!(End::of(&cause).cause().map(|same| same.index()), Some(cause.index()));
+    }
+    for cause in [
+        Lost::Io(std::io::ErrorKind::BrokenPipe.into()),
+        Lost::Failed("mine".into()),
+        Lost::Fault(crate::Fault::new("data_received", "boom")),
+    ] {
+        assert_eq!(End::of(&cause), End::Other);
+    }
+    assert!(End::Other.cause().is_none());
 }

@@ -1,7 +1,7 @@
 //! [`StreamState`] driven by operations, as its driver drives it, and held to what it promises.
 
-use wharf_core::stream::{Interest, Notice, Phase, StreamState};
-use wharf_core::{Flow, KeepOpen, Limits, Lost};
+use wharf_core::stream::{End, Interest, Notice, Phase, StreamState};
+use wharf_core::{Flow, KeepOpen, Limits};
 
 /// What a user, the system and the driver do to a stream.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +58,7 @@ pub(crate) struct Model {
     closing: bool,
     write_closed: bool,
     /// The cause that the loss must have.
-    cause: Option<usize>,
+    cause: Option<End>,
     lost: bool,
 }
 
@@ -96,10 +96,10 @@ impl Model {
                 let begins = !self.state.is_closing();
                 self.state.close();
                 if begins {
-                    self.cause = Some(Lost::Closed.index());
+                    self.cause = Some(End::Closed);
                 }
             }
-            Operation::Abort => self.fail(Lost::Aborted),
+            Operation::Abort => self.fail(End::Aborted),
             Operation::PauseReading => {
                 if !self.state.is_closing() {
                     self.paused = true;
@@ -187,7 +187,7 @@ impl Model {
             if before != Flow::Closed {
                 self.queued = 0;
                 self.outflow = false;
-                self.cause = Some(Lost::Overflow.index());
+                self.cause = Some(End::Overflow);
             }
             assert_eq!(self.state.answer_write(), Flow::Closed);
             return;
@@ -212,14 +212,12 @@ impl Model {
         }
     }
 
-    fn fail(&mut self, cause: Lost) {
+    fn fail(&mut self, end: End) {
         let over = matches!(self.state.phase(), Phase::Closed | Phase::Lost);
-        let index = cause.index();
-        let refused = self.state.fail(cause);
-        if over {
-            assert_eq!(refused.map(|cause| cause.index()), Some(index), "it comes back");
-        } else {
-            self.cause = Some(index);
+        let ends = self.state.fail(end);
+        assert_eq!(ends, !over, "what was decided stays");
+        if ends {
+            self.cause = Some(end);
             self.queued = 0;
             self.outflow = false;
         }
@@ -235,7 +233,7 @@ impl Model {
             assert!(!self.state.wants_shutdown(), "once");
             if self.state.is_closing() && !self.closing {
                 assert!(self.eof_told, "both halves are shut");
-                self.cause = Some(Lost::Eof.index());
+                self.cause = Some(End::Eof);
             }
         }
     }
@@ -283,14 +281,13 @@ impl Model {
                 self.eof_told = true;
                 self.state.eof_answered(if keep_open { KeepOpen::Yes } else { KeepOpen::No });
                 if self.state.is_closing() {
-                    self.cause = Some(Lost::Eof.index());
+                    self.cause = Some(End::Eof);
                 }
             }
             Notice::Lost => {
                 assert!(was_closing);
                 assert_eq!((self.queued, self.outflow), (0, false), "before everything went out");
-                let cause = self.state.take_cause();
-                assert_eq!(Some(cause.index()), self.cause, "the cause is who ended it: {cause}");
+                assert_eq!(Some(self.state.end()), self.cause, "the cause is who ended it");
                 self.lost = true;
             }
         }
