@@ -1,6 +1,5 @@
 //! Byte streams on descriptors: core's stream driver with a [`StreamSocket`] and its registration as the I/O object.
 
-use std::cell::Cell;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::{SocketAddr, SocketAddrV4};
@@ -56,11 +55,6 @@ pub trait StreamSocket: AsFd + 'static {
     /// The address of our end, if it has one.
     fn local_addr(&self) -> Option<Address>;
 
-    /// Whether nobody has a duplicate of the descriptor, as nobody can of one that this process has just made.
-    fn is_exclusive(&self) -> bool {
-        false
-    }
-
     /// What to poll for where the stream wants to hear of `wanted`; `None` to take the descriptor off the poller until
     /// that changes. An error and a hang-up show without being asked for, unless it is off.
     fn poll_for(&self, wanted: Interest) -> Option<Interest> {
@@ -81,46 +75,75 @@ pub trait StreamSocket: AsFd + 'static {
 
 /// A socket with its place on the loop.
 pub struct Polled<S> {
-    /// `None` once closed.
-    socket: Option<S>,
+    end: End<S>,
     registration: Registration,
-    addresses: Cell<Addresses>,
 }
 
-/// The peer's address, and our own once the socket is closed, for those who ask later. Every connection keeps this, so what
-/// most of them know is kept small.
-#[derive(Default)]
-enum Addresses {
-    #[default]
-    Unknown,
+/// What a stream knows of its socket when it comes on the loop.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    /// The address of the peer, if it has one.
+    pub peer: Option<Address>,
+    /// Whether nobody has a duplicate of the descriptor, as nobody can of one that this process has just made.
+    pub exclusive: bool,
+}
+
+/// Our end of a stream: the socket and the peer's address, and once it is closed what is known of both addresses. Every
+/// connection has one, so what most of them know is kept small.
+enum End<S> {
+    /// The peer has no address.
+    Bare(S),
     /// The peer is a Unix socket without a name, as most clients are.
-    Unnamed,
-    V4(SocketAddrV4),
-    Both(Box<Known>),
+    Unnamed(S),
+    V4(S, SocketAddrV4),
+    Other(S, Box<Address>),
+    Closed(Option<Box<Known>>),
 }
 
-#[derive(Clone)]
 struct Known {
     local: Option<Address>,
     peer: Option<Address>,
 }
 
-impl Addresses {
-    fn new(peer: Option<Address>) -> Self {
+impl<S> End<S> {
+    fn new(socket: S, peer: Option<Address>) -> Self {
         match peer {
-            None => Self::Unknown,
-            Some(Address::Unix(UnixAddress::Unnamed)) => Self::Unnamed,
-            Some(Address::Ip(SocketAddr::V4(address))) => Self::V4(address),
-            peer => Self::Both(Box::new(Known { local: None, peer })),
+            None => Self::Bare(socket),
+            Some(Address::Unix(UnixAddress::Unnamed)) => Self::Unnamed(socket),
+            Some(Address::Ip(SocketAddr::V4(address))) => Self::V4(socket, address),
+            Some(other) => Self::Other(socket, Box::new(other)),
         }
     }
 
-    fn known(&self) -> Known {
+    /// The socket, until it is closed.
+    #[inline]
+    fn socket(&self) -> Option<&S> {
         match self {
-            Self::Unknown => Known { local: None, peer: None },
-            Self::Unnamed => Known { local: None, peer: Some(Address::Unix(UnixAddress::Unnamed)) },
-            Self::V4(address) => Known { local: None, peer: Some(Address::Ip((*address).into())) },
-            Self::Both(known) => (**known).clone(),
+            Self::Bare(socket)
+            | Self::Unnamed(socket)
+            | Self::V4(socket, _)
+            | Self::Other(socket, _) => Some(socket),
+            Self::Closed(_) => None,
+        }
+    }
+
+    fn peer(&self) -> Option<Address> {
+        match self {
+            Self::Bare(_) => None,
+            Self::Unnamed(_) => Some(Address::Unix(UnixAddress::Unnamed)),
+            Self::V4(_, address) => Some(Address::Ip((*address).into())),
+            Self::Other(_, address) => Some((**address).clone()),
+            Self::Closed(known) => known.as_ref().and_then(|known| known.peer.clone()),
+        }
+    }
+}
+
+impl<S: StreamSocket> End<S> {
+    // Not kept while the system can tell it: a list of all connections would leave each of them larger.
+    fn local(&self) -> Option<Address> {
+        match self {
+            Self::Closed(known) => known.as_ref().and_then(|known| known.local.clone()),
+            open => open.socket().and_then(S::local_addr),
         }
     }
 }
@@ -133,15 +156,14 @@ pub type StreamDriver<S> = driver::StreamDriver<Polled<S>, LoopHandle>;
 pub fn stream<S: StreamSocket>(
     handle: &LoopHandle,
     socket: S,
-    peer: Option<Address>,
+    origin: Origin,
     protocol: StreamProtocol,
     options: Rc<StreamOptions>,
 ) -> Rc<StreamDriver<S>> {
     let registration = Registration::new(handle);
     let key = registration.key();
-    registration.set_exclusive(socket.is_exclusive());
-    let io =
-        Polled { socket: Some(socket), registration, addresses: Cell::new(Addresses::new(peer)) };
+    registration.set_exclusive(origin.exclusive);
+    let io = Polled { end: End::new(socket, origin.peer), registration };
     let driver = StreamDriver::new(io, handle.clone(), handle.next_id(), protocol, options);
     handle.attach(key, Rc::clone(&driver) as Rc<dyn Source>);
     driver
@@ -176,31 +198,16 @@ impl<S: StreamSocket> Connection for StreamDriver<S> {
     }
 }
 
-impl<S> Polled<S> {
-    /// What is known of the addresses.
-    fn known(&self) -> Known {
-        let addresses = self.addresses.take();
-        let known = addresses.known();
-        self.addresses.set(addresses);
-        known
-    }
-}
-
 impl<S: StreamSocket> Polled<S> {
     /// The socket, until it is closed.
     #[must_use]
     pub fn socket(&self) -> Option<&S> {
-        self.socket.as_ref()
+        self.end.socket()
     }
 
-    /// Keeps our address: the system tells it no longer.
-    fn keep_local(&self, socket: &S) {
-        let known = Known { local: socket.local_addr(), ..self.known() };
-        self.addresses.set(Addresses::Both(Box::new(known)));
-    }
-
+    #[inline]
     fn open(&self) -> io::Result<&S> {
-        self.socket.as_ref().ok_or_else(|| io::ErrorKind::NotConnected.into())
+        self.end.socket().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }
 
@@ -235,7 +242,7 @@ impl<S: StreamSocket> StreamIo for Polled<S> {
     }
 
     fn set_interest(&mut self, interest: Interest) -> io::Result<()> {
-        let Some(socket) = self.socket.as_ref() else { return Ok(()) };
+        let Some(socket) = self.end.socket() else { return Ok(()) };
         match socket.poll_for(interest) {
             Some(interest) => self.registration.set_interest(socket, interest),
             None => self.registration.suspend(socket),
@@ -243,29 +250,24 @@ impl<S: StreamSocket> StreamIo for Polled<S> {
     }
 
     fn close(&mut self, keep_facts: bool) {
-        if let Some(socket) = self.socket.take() {
-            if keep_facts {
-                self.keep_local(&socket);
-            }
-            self.registration.close(&socket);
-        }
+        let Some(socket) = self.end.socket() else { return };
+        self.registration.close(socket);
+        // The system tells them no longer.
+        let known = || Box::new(Known { local: self.end.local(), peer: self.end.peer() });
+        let known = keep_facts.then(known);
+        self.end = End::Closed(known);
     }
 
     fn provide(&self, request: &mut Request<'_>, access: &dyn Fn() -> Rc<dyn IoAccess<Self>>) {
-        // Not kept while the system can tell it: a list of all connections would leave each of them larger.
-        let local = || match &self.socket {
-            Some(socket) => socket.local_addr(),
-            None => self.known().local,
-        };
         request
-            .provide_some(|| local().map(LocalAddr))
-            .provide_some(|| self.known().peer.map(PeerAddr))
+            .provide_some(|| self.end.local().map(LocalAddr))
+            .provide_some(|| self.end.peer().map(PeerAddr))
             .provide(|| {
                 // Which lends a duplicate.
                 self.registration.set_exclusive(false);
                 SocketView::new(View(access()))
             });
-        if let Some(socket) = &self.socket {
+        if let Some(socket) = self.end.socket() {
             socket.provide(request, access);
         }
     }
@@ -274,16 +276,9 @@ impl<S: StreamSocket> StreamIo for Polled<S> {
 impl<S> fmt::Debug for Polled<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Polled")
-            .field("open", &self.socket.is_some())
-            .field("peer", &self.known().peer)
+            .field("open", &self.end.socket().is_some())
+            .field("peer", &self.end.peer())
             .finish_non_exhaustive()
-    }
-}
-
-impl<S> Drop for Polled<S> {
-    fn drop(&mut self) {
-        // A driver that never began, or a loop that was torn down by a panic: the descriptor goes, and the place too.
-        let _ = self.socket.take();
     }
 }
 
@@ -324,8 +319,7 @@ impl<S: StreamSocket> Duplicate for View<S> {
     fn duplicate(&self) -> Option<OwnedFd> {
         let mut duplicate = None;
         self.0.with_io(&mut |io| {
-            duplicate =
-                io.socket.as_ref().and_then(|socket| socket.as_fd().try_clone_to_owned().ok());
+            duplicate = io.end.socket().and_then(|socket| socket.as_fd().try_clone_to_owned().ok());
         });
         duplicate
     }

@@ -62,7 +62,7 @@ use wharf_core::stream::Interest;
 use wharf_core::vitals::TransportKind;
 use wharf_core::{Address, StreamProtocol};
 use wharf_reactor::LoopHandle;
-use wharf_reactor::stream::{self, Polled, StreamDriver, StreamSocket};
+use wharf_reactor::stream::{self, Origin, Polled, StreamDriver, StreamSocket};
 
 /// How much a pipe holds from its making on.
 const USUAL: usize = 64 * 1024;
@@ -126,7 +126,9 @@ pub(crate) fn driver(
     options: Rc<StreamOptions>,
 ) -> io::Result<Rc<PipeDriver>> {
     rustix::io::ioctl_fionbio(&fd, true)?;
-    Ok(stream::stream(handle, Pipe::new(fd, direction, Watch::Readable), None, protocol, options))
+    // A child that another thread starts has a duplicate of everything until it has become its program.
+    let pipe = Pipe::new(fd, direction, Watch::Readable);
+    Ok(stream::stream(handle, pipe, Origin::default(), protocol, options))
 }
 
 impl Pipe {
@@ -223,11 +225,6 @@ impl StreamSocket for Pipe {
             (_, Watch::HangUp) => Some(Interest { read: false, ..wanted }),
             (_, Watch::Unwatched) => wanted.write.then_some(Interest { read: false, write: true }),
         }
-    }
-
-    /// A child that another thread starts has a duplicate of everything until it has become its program.
-    fn is_exclusive(&self) -> bool {
-        false
     }
 
     fn provide(&self, request: &mut Request<'_>, _: &dyn Fn() -> Rc<dyn IoAccess<Polled<Self>>>) {

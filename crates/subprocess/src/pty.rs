@@ -30,7 +30,7 @@ use wharf_core::driver::{IoAccess, StreamOptions};
 use wharf_core::extra::Request;
 use wharf_core::vitals::TransportKind;
 use wharf_core::{Address, IntoProtocol, TransportRef};
-use wharf_reactor::stream::{self, Polled, StreamDriver, StreamSocket};
+use wharf_reactor::stream::{self, Origin, Polled, StreamDriver, StreamSocket};
 use wharf_reactor::{Handle, LoopClosed, LoopHandle, oneshot};
 
 /// The key that ends the input of a program that reads lines from a terminal, at the beginning of a line: control-D.
@@ -122,7 +122,13 @@ where
 {
     let master = Master::new(master.into())?;
     let (shared, protocol) = factory().share();
-    let driver = stream::stream(handle, master, None, protocol, Rc::new(StreamOptions::default()));
+    let driver = stream::stream(
+        handle,
+        master,
+        Origin::default(),
+        protocol,
+        Rc::new(StreamOptions::default()),
+    );
     let (sender, receiver) = oneshot();
     let begun = Rc::clone(&driver);
     let begin = handle.call_soon(move || {

@@ -17,6 +17,7 @@ use wharf_core::driver::{Readiness, StreamOptions};
 use wharf_core::stream::Interest;
 use wharf_core::{Address, IntoProtocol, TransportRef};
 use wharf_reactor::source::{Registration, Source};
+use wharf_reactor::stream::Origin;
 use wharf_reactor::{Handle, LoopClosed, LoopHandle, oneshot, stream};
 
 use crate::options::stream_setters;
@@ -68,7 +69,9 @@ where
     let socket = Socket::adopt(socket.into())?;
     let peer = socket.as_raw().peer_addr()?;
     let peer = crate::socket::address(&peer);
-    establish(handle, socket, peer, factory, &StreamOptions::default()).await
+    // Whose maker may have kept a duplicate.
+    let origin = Origin { peer, exclusive: false };
+    establish(handle, socket, origin, factory, &StreamOptions::default()).await
 }
 
 /// A connection to be: its settings. Awaiting it connects.
@@ -140,7 +143,8 @@ impl<F> Connect<F> {
                 })?
             }
         };
-        establish(&self.handle, socket, Some(peer), self.factory, &self.stream).await
+        let origin = Origin { peer: Some(peer), exclusive: true };
+        establish(&self.handle, socket, origin, self.factory, &self.stream).await
     }
 }
 
@@ -297,13 +301,13 @@ impl Drop for Connecting {
 pub(crate) async fn establish<P: IntoProtocol>(
     handle: &LoopHandle,
     socket: Socket,
-    peer: Option<Address>,
+    origin: Origin,
     factory: impl FnOnce() -> P,
     options: &StreamOptions,
 ) -> io::Result<Connected<P>> {
     let (shared, protocol) = factory().share();
     let layer = protocol.clone();
-    let driver = stream::stream(handle, socket, peer, protocol, Rc::new(options.clone()));
+    let driver = stream::stream(handle, socket, origin, protocol, Rc::new(options.clone()));
     let (sender, receiver) = oneshot();
     let begun = Rc::clone(&driver);
     let begin = handle.call_soon(move || {

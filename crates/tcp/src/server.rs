@@ -12,6 +12,7 @@ use wharf_core::guard::{self, FaultReport};
 use wharf_core::stream::Interest;
 use wharf_core::{Address, Lost, StreamProtocol, TransportId, TransportRef};
 use wharf_reactor::source::{Registration, Source};
+use wharf_reactor::stream::Origin;
 use wharf_reactor::{LoopHandle, OneshotSender, SocketFile, TimerHandle, oneshot, stream};
 
 use crate::socket::{Socket, address, is_ip};
@@ -466,7 +467,9 @@ impl ServerState {
         self.live.set(self.live.get() + 1);
         self.handle.count_accepted();
         let socket = Socket::accepted(socket);
-        let driver = stream::stream(&self.handle, socket, peer, protocol, Rc::clone(&self.stream));
+        let origin = Origin { peer, exclusive: true };
+        let options = Rc::clone(&self.stream);
+        let driver = stream::stream(&self.handle, socket, origin, protocol, options);
         // A fault has been reported, and has ended the connection.
         let _ = driver.begin();
     }

@@ -21,23 +21,19 @@ const SEND_FLAGS: i32 = MsgFlags::empty().bits(); // The socket option SO_NOSIGP
 
 /// A connected stream socket, TCP or Unix, non-blocking and close-on-exec.
 #[derive(Debug)]
-pub(crate) struct Socket {
-    socket: socket2::Socket,
-    /// Whether it was made here, so that nobody can have a duplicate of it.
-    ours: bool,
-}
+pub(crate) struct Socket(socket2::Socket);
 
 impl Socket {
     /// An unconnected one.
     pub(crate) fn new(domain: Domain) -> io::Result<Self> {
         let socket = socket2::Socket::new(domain, Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
-        Self::prepare(socket, true)
+        Self::prepare(socket)
     }
 
     /// One that was accepted, with `accept`'s options on it already.
     pub(crate) fn accepted(socket: socket2::Socket) -> Self {
-        Self { socket, ours: true }
+        Self(socket)
     }
 
     /// One that somebody else has made and connected.
@@ -45,20 +41,20 @@ impl Socket {
     /// # Errors
     /// `InvalidInput` when it is no stream socket.
     pub(crate) fn adopt(fd: OwnedFd) -> io::Result<Self> {
-        Self::prepare(adopted(fd)?, false)
+        Self::prepare(adopted(fd)?)
     }
 
-    fn prepare(socket: socket2::Socket, ours: bool) -> io::Result<Self> {
+    fn prepare(socket: socket2::Socket) -> io::Result<Self> {
         if is_tcp(&socket) {
             socket.set_tcp_nodelay(true)?;
         }
         #[cfg(target_vendor = "apple")]
         socket.set_nosigpipe(true)?;
-        Ok(Self { socket, ours })
+        Ok(Self(socket))
     }
 
     pub(crate) fn as_raw(&self) -> &socket2::Socket {
-        &self.socket
+        &self.0
     }
 }
 
@@ -93,39 +89,35 @@ pub(crate) fn is_ip(address: &SockAddr) -> bool {
 
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.0.as_fd()
     }
 }
 
 impl StreamSocket for Socket {
     #[inline]
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        (&self.socket).read(buffer)
+        (&self.0).read(buffer)
     }
 
     #[inline]
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.socket.send_with_flags(bytes, SEND_FLAGS)
+        self.0.send_with_flags(bytes, SEND_FLAGS)
     }
 
     fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.socket.send_vectored_with_flags(slices, SEND_FLAGS)
+        self.0.send_vectored_with_flags(slices, SEND_FLAGS)
     }
 
     fn shutdown_write(&self) -> io::Result<()> {
-        self.socket.shutdown(Shutdown::Write)
+        self.0.shutdown(Shutdown::Write)
     }
 
     fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.socket.take_error()
+        self.0.take_error()
     }
 
     fn local_addr(&self) -> Option<Address> {
-        self.socket.local_addr().ok().as_ref().and_then(address)
-    }
-
-    fn is_exclusive(&self) -> bool {
-        self.ours
+        self.0.local_addr().ok().as_ref().and_then(address)
     }
 
     fn provide(
@@ -134,7 +126,7 @@ impl StreamSocket for Socket {
         access: &dyn Fn() -> Rc<dyn IoAccess<Polled<Self>>>,
     ) {
         request
-            .provide(|| TransportKind(if is_tcp(&self.socket) { "tcp" } else { "unix" }.into()))
+            .provide(|| TransportKind(if is_tcp(&self.0) { "tcp" } else { "unix" }.into()))
             .provide_here(|| Some(NativeStream(access())));
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use socket2::{Domain, SockAddr, Type};
 use wharf_core::driver::StreamOptions;
 use wharf_core::{Address, IntoProtocol, UnixAddress};
+use wharf_reactor::stream::Origin;
 use wharf_reactor::{LoopHandle, SocketFile};
 
 pub use crate::connect::adopt;
@@ -168,8 +169,8 @@ impl<F> Connect<F> {
                 })?
             }
         };
-        establish(&self.handle, socket, Some(Address::Unix(self.to)), self.factory, &self.stream)
-            .await
+        let origin = Origin { peer: Some(Address::Unix(self.to)), exclusive: true };
+        establish(&self.handle, socket, origin, self.factory, &self.stream).await
     }
 }
 

@@ -153,7 +153,11 @@ impl Connect {
         let Self { handle, fd, options } = self;
         rustix::io::ioctl_fionbio(&fd, true)?;
         let pipe = Pipe::new(fd, direction, watch);
-        begin(&handle, stream::stream(&handle, pipe, None, protocol, Rc::new(options))).await
+        begin(
+            &handle,
+            stream::stream(&handle, pipe, stream::Origin::default(), protocol, Rc::new(options)),
+        )
+        .await
     }
 }
 

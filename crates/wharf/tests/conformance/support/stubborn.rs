@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
-use wharf::reactor::stream::{StreamSocket, stream};
+use wharf::reactor::stream::{Origin, StreamSocket, stream};
 use wharf::{Address, IntoProtocol, TransportRef};
 
 use super::bench::Bench;
@@ -83,7 +83,7 @@ impl Stubborn {
         let socket = Self { stream: Rc::clone(ours), script: script.clone() };
         let handle = bench.event_loop().handle().clone();
         let (_, protocol) = protocol.share();
-        let driver = stream(&handle, socket, None, protocol, Rc::default());
+        let driver = stream(&handle, socket, Origin::default(), protocol, Rc::default());
         let transport = driver.handle();
         bench.call_soon(move || drop(driver.begin()));
         bench.turn();
