@@ -53,7 +53,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
             Ok(Err(error)) => FaultReport::broken_rule(Fault::new("wire log", error.to_string())),
             Err(caught) => FaultReport::caught(caught),
         };
-        report.transport = Some(self.id.get());
+        report.transport = Some(self.tag.id());
         self.host.report(report);
         false
     }
@@ -67,7 +67,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
             Request::ask(|request| transport.provide(request))
         }
         Subject {
-            id: self.id.get(),
+            id: self.tag.id(),
             kind: ask(self).unwrap_or_else(|| TransportKind("stream".into())),
             local: ask(self).map(|LocalAddr(address)| address),
             peer: ask(self).map(|PeerAddr(address)| address),

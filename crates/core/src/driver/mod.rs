@@ -12,14 +12,16 @@ mod contract;
 mod inner;
 mod log;
 mod receive;
+mod tag;
 mod transport;
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 
 pub use contract::{Host, IoAccess, Outflow, Owner, Readiness, StreamIo, StreamOptions, Traffic};
 use inner::Inner;
+use tag::Tag;
 
 use crate::guard::{self, Caught, FaultReport};
 use crate::handle::TransportRef;
@@ -34,12 +36,8 @@ use crate::transport::{Transport, TransportId};
 pub struct StreamDriver<I: StreamIo, H: Host> {
     inner: RefCell<Inner<I>>,
     host: H,
-    id: Cell<TransportId>,
+    tag: Tag,
     me: Weak<Self>,
-    /// Whether a callback of this protocol, or the settling after it, is running.
-    busy: Cell<bool>,
-    /// Whether the loop will settle this before the turn ends.
-    enlisted: Cell<bool>,
 }
 
 /// What settling does next.
@@ -78,10 +76,8 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         Rc::new_cyclic(|me| Self {
             inner: RefCell::new(inner),
             host,
-            id: Cell::new(id),
+            tag: Tag::new(id),
             me: me.clone(),
-            busy: Cell::new(false),
-            enlisted: Cell::new(false),
         })
     }
 
@@ -92,11 +88,9 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
 
     /// Another driver in the memory of this one, which has served its time: only the host, which is the same, stays.
     fn begin_anew(self: Rc<Self>, inner: Inner<I>, id: TransportId) -> Rc<Self> {
-        let Self { inner: old, host: _, id: old_id, me: _, busy, enlisted } = &*self;
+        let Self { inner: old, host: _, tag, me: _ } = &*self;
         old.replace(inner);
-        old_id.set(id);
-        busy.set(false);
-        enlisted.set(false);
+        tag.become_new(id);
         self
     }
 
@@ -178,7 +172,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     fn tell_owner(&self, why: &Lost) {
         let owner = self.inner.borrow().options.owner.as_ref().and_then(Weak::upgrade);
         if let Some(owner) = owner {
-            owner.connection_lost(self.id.get(), why);
+            owner.connection_lost(self.tag.id(), why);
         }
     }
 
@@ -219,7 +213,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     /// Flushes what can be flushed and tells what is untold, until nothing is left.
     #[inline(never)]
     fn settle_now(self: &Rc<Self>) {
-        if self.busy.get() {
+        if self.tag.is(Tag::BUSY) {
             return;
         }
         // A protocol that its user holds lets nothing be told (rule T11); what is owed is told in a later turn.
@@ -407,8 +401,8 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         callback: impl FnOnce(&TransportRef),
     ) -> Result<(), Fault> {
         let transport = self.handle();
-        self.busy.set(true);
-        match self.host.inside(self.id.get(), || guard::call(name, || callback(&transport))) {
+        self.tag.set(Tag::BUSY);
+        match self.host.inside(self.tag.id(), || guard::call(name, || callback(&transport))) {
             Ok(()) => {
                 self.returned(name);
                 Ok(())
@@ -419,8 +413,8 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
 
     #[inline(always)]
     fn returned(&self, name: &'static str) {
-        self.busy.set(false);
-        self.host.callback_returned(self.id.get(), name);
+        self.tag.unset(Tag::BUSY);
+        self.host.callback_returned(self.tag.id(), name);
     }
 
     /// Lets go of a protocol that was called. Another may have taken its place meanwhile, and then its end is here.
@@ -441,7 +435,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         let fault = caught.fault.clone();
         self.inner.borrow_mut().fail(Lost::Fault(fault.clone()));
         self.host
-            .report(FaultReport::caught(caught).concerning(self.id.get(), protocol.type_name()));
+            .report(FaultReport::caught(caught).concerning(self.tag.id(), protocol.type_name()));
         fault
     }
 
@@ -449,7 +443,8 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     /// ends.
     #[inline]
     fn settle_soon(&self) {
-        if !self.busy.get() && !self.enlisted.replace(true) {
+        if !self.tag.is(Tag::BUSY | Tag::ENLISTED) {
+            self.tag.set(Tag::ENLISTED);
             if let Some(me) = self.me.upgrade() {
                 self.host.enlist(me);
             }

@@ -139,7 +139,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     pub(super) fn refuse_empty_buffer(&self, protocol: &StreamProtocol) {
         let fault = Fault::new("get_buffer", "the buffer is empty");
         self.host.report(
-            FaultReport::broken_rule(fault.clone()).concerning(self.id.get(), protocol.type_name()),
+            FaultReport::broken_rule(fault.clone()).concerning(self.tag.id(), protocol.type_name()),
         );
         self.inner.borrow_mut().fail(Lost::Fault(fault));
     }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::StreamDriver;
 use super::contract::{Host, IoAccess, Outflow, StreamIo, Traffic};
 use super::inner::{Elsewhere, Inner, is_transient};
+use super::tag::Tag;
 use crate::buffer::{MAX_SLICES, WriteQueue};
 use crate::extra::{Request, WritingPaused};
 use crate::flow::{Flow, Limits};
@@ -138,7 +139,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
 
 impl<I: StreamIo, H: Host> Settle for StreamDriver<I, H> {
     fn settle(self: Rc<Self>) {
-        self.enlisted.set(false);
+        self.tag.unset(Tag::ENLISTED);
         self.settle_now();
     }
 }
@@ -175,7 +176,7 @@ impl<I: StreamIo, H: Host> IoAccess<I> for StreamDriver<I, H> {
 
 impl<I: StreamIo, H: Host> BaseTransport for StreamDriver<I, H> {
     fn id(&self) -> TransportId {
-        self.id.get()
+        self.tag.id()
     }
 
     fn close(&self) {
@@ -365,7 +366,7 @@ impl<I: StreamIo, H: Host> Transport for StreamDriver<I, H> {
 impl<I: StreamIo, H: Host> fmt::Debug for StreamDriver<I, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StreamDriver")
-            .field("id", &self.id.get())
+            .field("id", &self.tag.id())
             .field("state", &self.inner.borrow().state)
             .finish_non_exhaustive()
     }
