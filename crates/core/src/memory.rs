@@ -134,7 +134,7 @@ trait Actor {
     fn shut(self: Rc<Self>);
 }
 
-type MemoryDriver<const ONE_WAY: bool> = StreamDriver<MemoryIo<ONE_WAY>, StageRef>;
+type MemoryDriver<const ONE_WAY: bool> = StreamDriver<MemoryIo<ONE_WAY>>;
 
 impl<const ONE_WAY: bool> Actor for MemoryDriver<ONE_WAY> {
     fn act(self: Rc<Self>) -> bool {
@@ -290,7 +290,7 @@ impl Stage {
     ) -> Rc<MemoryDriver<ONE_WAY>> {
         let id = TransportId::new(self.shared.number());
         let driver =
-            StreamDriver::new(io, self.shared.clone(), id, protocol, Rc::new(options.clone()));
+            StreamDriver::anchored(io, self.shared.clone(), id, protocol, Rc::new(options.clone()));
         self.shared.0.actors.borrow_mut().push(Rc::clone(&driver) as Rc<dyn Actor>);
         let begun = Rc::clone(&driver);
         self.shared.call_soon(Box::new(move || drop(begun.begin())));

@@ -1,13 +1,14 @@
 //! What transport crates build on: a [`Source`] is what the loop calls when a descriptor is ready, and a
 //! [`Registration`] is its place on the loop.
 
+use std::any::Any;
 use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 
-use wharf_core::driver::{Owner, Readiness};
+use wharf_core::driver::{Owner, Readiness, Seat};
 use wharf_core::stream::Interest;
 use wharf_core::{BaseTransport, TransportRef};
 
@@ -31,6 +32,11 @@ pub trait Source: 'static {
 
     /// The source as a connection, if it is one.
     fn as_connection(&self) -> Option<&dyn Connection> {
+        None
+    }
+
+    /// The source itself, if it is the driver of a stream whose [seat](Seat) its place is.
+    fn as_driver(self: Rc<Self>) -> Option<Rc<dyn Any>> {
         None
     }
 }
@@ -109,7 +115,7 @@ impl Registration {
     /// # Errors
     /// The poller's: `AlreadyExists` when the descriptor is registered by somebody else, `PermissionDenied` for a
     /// regular file.
-    pub fn set_interest(&mut self, fd: impl AsFd, interest: Interest) -> io::Result<()> {
+    pub fn set_interest(&self, fd: impl AsFd, interest: Interest) -> io::Result<()> {
         self.poll(fd, interest, Trigger::Level)
     }
 
@@ -120,11 +126,11 @@ impl Registration {
     ///
     /// # Errors
     /// As [`set_interest`](Self::set_interest).
-    pub fn poll_once(&mut self, fd: impl AsFd) -> io::Result<()> {
+    pub fn poll_once(&self, fd: impl AsFd) -> io::Result<()> {
         self.poll(fd, Interest { read: true, write: false }, Trigger::Once)
     }
 
-    fn poll(&mut self, fd: impl AsFd, interest: Interest, trigger: Trigger) -> io::Result<()> {
+    fn poll(&self, fd: impl AsFd, interest: Interest, trigger: Trigger) -> io::Result<()> {
         if self.handle.is_closed() {
             return Err(io::Error::other(LoopClosed));
         }
@@ -142,14 +148,14 @@ impl Registration {
     ///
     /// # Errors
     /// The poller's.
-    pub fn suspend(&mut self, fd: impl AsFd) -> io::Result<()> {
+    pub fn suspend(&self, fd: impl AsFd) -> io::Result<()> {
         let place = self.place.get();
         self.place.set(place.with(Place::POLLED, false));
         if place.is(Place::POLLED) { self.handle.poller().delete(fd.as_fd()) } else { Ok(()) }
     }
 
     /// Stops polling `fd`, which is closed right after, and gives the place back.
-    pub fn close(&mut self, fd: impl AsFd) {
+    pub fn close(&self, fd: impl AsFd) {
         let exclusive = self.place.get().is(Place::EXCLUSIVE);
         if !(exclusive && self.handle.poller().forgets_closed()) {
             // Fails only for a descriptor that is not registered.
@@ -160,6 +166,20 @@ impl Registration {
 
     fn release(&self) {
         self.handle.detach(self.key());
+    }
+}
+
+impl Seat for Registration {
+    type Host = LoopHandle;
+
+    #[inline(always)]
+    fn host(&self) -> &LoopHandle {
+        &self.handle
+    }
+
+    fn driver<D: 'static>(&self) -> Option<Rc<D>> {
+        let source = self.handle.registry().borrow().get(self.key())?;
+        source.as_driver()?.downcast().ok()
     }
 }
 

@@ -1,12 +1,13 @@
 //! Byte streams on descriptors: core's stream driver with a [`StreamSocket`] and its registration as the I/O object.
 
+use std::any::Any;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::{SocketAddr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
-use wharf_core::driver::{self, IoAccess, Owner, Readiness, StreamIo, StreamOptions};
+use wharf_core::driver::{self, IoAccess, Owner, Readiness, Seat, StreamIo, StreamOptions};
 use wharf_core::extra::{LocalAddr, PeerAddr, Request};
 use wharf_core::stream::Interest;
 use wharf_core::{Address, BaseTransport, StreamProtocol, TransportRef, UnixAddress};
@@ -65,7 +66,7 @@ pub trait StreamSocket: AsFd + 'static {
     fn provide(
         &self,
         request: &mut Request<'_>,
-        access: &dyn Fn() -> Rc<dyn IoAccess<Polled<Self>>>,
+        access: &dyn Fn() -> Option<Rc<dyn IoAccess<Polled<Self>>>>,
     ) where
         Self: Sized,
     {
@@ -74,10 +75,7 @@ pub trait StreamSocket: AsFd + 'static {
 }
 
 /// A socket with its place on the loop.
-pub struct Polled<S> {
-    end: End<S>,
-    registration: Registration,
-}
+pub struct Polled<S>(End<S>);
 
 /// What a stream knows of its socket when it comes on the loop.
 #[derive(Debug, Clone, Default)]
@@ -149,7 +147,7 @@ impl<S: StreamSocket> End<S> {
 }
 
 /// The driver of a byte stream on a descriptor.
-pub type StreamDriver<S> = driver::StreamDriver<Polled<S>, LoopHandle>;
+pub type StreamDriver<S> = driver::StreamDriver<Polled<S>>;
 
 /// Puts a connected socket on the loop. Nothing is told before [`begin`](driver::StreamDriver::begin), which is the
 /// caller's to call from the loop.
@@ -163,8 +161,8 @@ pub fn stream<S: StreamSocket>(
     let registration = Registration::new(handle);
     let key = registration.key();
     registration.set_exclusive(origin.exclusive);
-    let io = Polled { end: End::new(socket, origin.peer), registration };
-    let driver = StreamDriver::new(io, handle.clone(), handle.next_id(), protocol, options);
+    let io = Polled(End::new(socket, origin.peer));
+    let driver = StreamDriver::new(io, registration, handle.next_id(), protocol, options);
     handle.attach(key, Rc::clone(&driver) as Rc<dyn Source>);
     driver
 }
@@ -186,6 +184,10 @@ impl<S: StreamSocket> Source for StreamDriver<S> {
     fn as_connection(&self) -> Option<&dyn Connection> {
         Some(self)
     }
+
+    fn as_driver(self: Rc<Self>) -> Option<Rc<dyn Any>> {
+        Some(self)
+    }
 }
 
 impl<S: StreamSocket> Connection for StreamDriver<S> {
@@ -202,16 +204,18 @@ impl<S: StreamSocket> Polled<S> {
     /// The socket, until it is closed.
     #[must_use]
     pub fn socket(&self) -> Option<&S> {
-        self.end.socket()
+        self.0.socket()
     }
 
     #[inline]
     fn open(&self) -> io::Result<&S> {
-        self.end.socket().ok_or_else(|| io::ErrorKind::NotConnected.into())
+        self.0.socket().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }
 
 impl<S: StreamSocket> StreamIo for Polled<S> {
+    type Seat = Registration;
+
     const ONE_WAY: bool = S::ONE_WAY;
 
     #[inline]
@@ -241,34 +245,38 @@ impl<S: StreamSocket> StreamIo for Polled<S> {
         self.open()?.take_error()
     }
 
-    fn set_interest(&mut self, interest: Interest) -> io::Result<()> {
-        let Some(socket) = self.end.socket() else { return Ok(()) };
+    fn set_interest(&mut self, seat: &Registration, interest: Interest) -> io::Result<()> {
+        let Some(socket) = self.0.socket() else { return Ok(()) };
         match socket.poll_for(interest) {
-            Some(interest) => self.registration.set_interest(socket, interest),
-            None => self.registration.suspend(socket),
+            Some(interest) => seat.set_interest(socket, interest),
+            None => seat.suspend(socket),
         }
     }
 
-    fn close(&mut self, keep_facts: bool) {
-        let Some(socket) = self.end.socket() else { return };
-        self.registration.close(socket);
+    fn close(&mut self, seat: &Registration, keep_facts: bool) {
+        let Some(socket) = self.0.socket() else { return };
+        seat.close(socket);
         // The system tells them no longer.
-        let known = || Box::new(Known { local: self.end.local(), peer: self.end.peer() });
+        let known = || Box::new(Known { local: self.0.local(), peer: self.0.peer() });
         let known = keep_facts.then(known);
-        self.end = End::Closed(known);
+        self.0 = End::Closed(known);
     }
 
-    fn provide(&self, request: &mut Request<'_>, access: &dyn Fn() -> Rc<dyn IoAccess<Self>>) {
+    fn provide(&self, seat: &Registration, request: &mut Request<'_>) {
+        let access = || {
+            let driver = seat.driver::<StreamDriver<S>>()?;
+            Some(driver as Rc<dyn IoAccess<Self>>)
+        };
         request
-            .provide_some(|| self.end.local().map(LocalAddr))
-            .provide_some(|| self.end.peer().map(PeerAddr))
+            .provide_some(|| self.0.local().map(LocalAddr))
+            .provide_some(|| self.0.peer().map(PeerAddr))
             .provide(|| {
                 // Which lends a duplicate.
-                self.registration.set_exclusive(false);
+                seat.set_exclusive(false);
                 SocketView::new(View(access()))
             });
-        if let Some(socket) = self.end.socket() {
-            socket.provide(request, access);
+        if let Some(socket) = self.0.socket() {
+            socket.provide(request, &access);
         }
     }
 }
@@ -276,8 +284,8 @@ impl<S: StreamSocket> StreamIo for Polled<S> {
 impl<S> fmt::Debug for Polled<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Polled")
-            .field("open", &self.end.socket().is_some())
-            .field("peer", &self.end.peer())
+            .field("open", &self.0.socket().is_some())
+            .field("peer", &self.0.peer())
             .finish_non_exhaustive()
     }
 }
@@ -313,13 +321,14 @@ pub(crate) trait Duplicate {
     fn duplicate(&self) -> Option<OwnedFd>;
 }
 
-struct View<S: StreamSocket>(Rc<dyn IoAccess<Polled<S>>>);
+/// Nothing, where the stream is lost.
+struct View<S: StreamSocket>(Option<Rc<dyn IoAccess<Polled<S>>>>);
 
 impl<S: StreamSocket> Duplicate for View<S> {
     fn duplicate(&self) -> Option<OwnedFd> {
         let mut duplicate = None;
-        self.0.with_io(&mut |io| {
-            duplicate = io.end.socket().and_then(|socket| socket.as_fd().try_clone_to_owned().ok());
+        self.0.as_ref()?.with_io(&mut |io| {
+            duplicate = io.0.socket().and_then(|socket| socket.as_fd().try_clone_to_owned().ok());
         });
         duplicate
     }

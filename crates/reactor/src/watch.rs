@@ -23,7 +23,7 @@ pub(crate) type Watches = RefCell<HashMap<RawFd, Rc<Watch>>>;
 pub(crate) struct Watch {
     handle: LoopHandle,
     fd: Box<dyn AsFd>,
-    registration: RefCell<Registration>,
+    registration: Registration,
     reader: RefCell<Option<Callback>>,
     writer: RefCell<Option<Callback>>,
     interest: Cell<Interest>,
@@ -50,7 +50,7 @@ impl Watch {
             write: self.writer.borrow().is_some(),
         };
         if wanted != self.interest.get() {
-            self.registration.borrow_mut().set_interest(self.fd.as_fd(), wanted)?;
+            self.registration.set_interest(self.fd.as_fd(), wanted)?;
             self.interest.set(wanted);
         }
         Ok(())
@@ -84,7 +84,7 @@ impl Source for Watch {
 
     fn shut(self: Rc<Self>) {
         self.handle.watches().borrow_mut().remove(&self.fd.as_fd().as_raw_fd());
-        self.registration.borrow_mut().close(self.fd.as_fd());
+        self.registration.close(self.fd.as_fd());
         let callbacks = (self.reader.take(), self.writer.take());
         drop(callbacks);
     }
@@ -155,14 +155,14 @@ impl LoopHandle {
         let watch = Rc::new(Watch {
             handle: self.clone(),
             fd,
-            registration: RefCell::new(Registration::new(self)),
+            registration: Registration::new(self),
             reader: RefCell::default(),
             writer: RefCell::default(),
             interest: Cell::default(),
         });
         watch.slot(direction).replace(callback);
         watch.update()?;
-        watch.registration.borrow().attach(Rc::clone(&watch) as Rc<dyn Source>);
+        watch.registration.attach(Rc::clone(&watch) as Rc<dyn Source>);
         self.watches().borrow_mut().insert(number, watch);
         Ok(())
     }

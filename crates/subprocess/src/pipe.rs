@@ -227,7 +227,11 @@ impl StreamSocket for Pipe {
         }
     }
 
-    fn provide(&self, request: &mut Request<'_>, _: &dyn Fn() -> Rc<dyn IoAccess<Polled<Self>>>) {
+    fn provide(
+        &self,
+        request: &mut Request<'_>,
+        _: &dyn Fn() -> Option<Rc<dyn IoAccess<Polled<Self>>>>,
+    ) {
         request.provide(|| TransportKind("pipe".into()));
     }
 }

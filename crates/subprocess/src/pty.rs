@@ -235,7 +235,11 @@ impl StreamSocket for Master {
         None
     }
 
-    fn provide(&self, request: &mut Request<'_>, _: &dyn Fn() -> Rc<dyn IoAccess<Polled<Self>>>) {
+    fn provide(
+        &self,
+        request: &mut Request<'_>,
+        _: &dyn Fn() -> Option<Rc<dyn IoAccess<Polled<Self>>>>,
+    ) {
         request.provide(|| TransportKind("terminal".into()));
     }
 }

@@ -23,7 +23,7 @@ pub(crate) struct Watch {
     handle: LoopHandle,
     id: TransportId,
     child: RefCell<Child>,
-    registration: RefCell<Registration>,
+    registration: Registration,
     listener: RefCell<Option<Weak<dyn Listener>>>,
 }
 
@@ -34,11 +34,11 @@ impl Watch {
             handle: handle.clone(),
             id,
             child: RefCell::new(child),
-            registration: RefCell::new(Registration::new(handle)),
+            registration: Registration::new(handle),
             listener: RefCell::default(),
         });
         let source = Rc::clone(&watch) as Rc<dyn Source>;
-        watch.registration.borrow().attach(source);
+        watch.registration.attach(source);
         watch
     }
 
@@ -49,7 +49,7 @@ impl Watch {
     pub(crate) fn start(&self) -> io::Result<()> {
         let child = self.child.borrow();
         let Some(end) = child.end() else { return Ok(()) };
-        self.registration.borrow_mut().poll_once(end)
+        self.registration.poll_once(end)
     }
 
     /// From now on `listener` is told; weakly, because the loop owns the watch.
@@ -95,9 +95,8 @@ impl Watch {
             let mut child = self.child.borrow_mut();
             if let Some(end) = child.end() {
                 // Its duplicates, of whoever has asked for one and of children that others are starting, say nothing more.
-                let mut registration = self.registration.borrow_mut();
-                registration.set_exclusive(true);
-                registration.close(end);
+                self.registration.set_exclusive(true);
+                self.registration.close(end);
             }
             child.forget_end();
         }

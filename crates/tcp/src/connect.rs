@@ -218,7 +218,7 @@ pub(crate) async fn connect_socket(
         // On a Unix socket EAGAIN is a full backlog and not a connection in the making.
         Err(error) => return Err(error),
     }
-    let mut registration = Registration::new(handle);
+    let registration = Registration::new(handle);
     registration.set_interest(socket.as_fd(), Interest { read: false, write: true })?;
     let signal = Rc::new(Writable::default());
     registration.attach(Rc::clone(&signal) as Rc<dyn Source>);

@@ -125,7 +125,7 @@ enum Until {
 struct Acceptor {
     server: Rc<ServerState>,
     socket: RefCell<Option<socket2::Socket>>,
-    registration: RefCell<Registration>,
+    registration: Registration,
     address: Option<Address>,
     polled: Cell<bool>,
     file: Option<SocketFile>,
@@ -168,11 +168,11 @@ impl Server {
                 server: Rc::clone(&state),
                 address: listener.socket.local_addr().ok().as_ref().and_then(address),
                 socket: RefCell::new(Some(listener.socket)),
-                registration: RefCell::new(Registration::new(handle)),
+                registration: Registration::new(handle),
                 polled: Cell::new(false),
                 file: listener.file,
             });
-            acceptor.registration.borrow().attach(Rc::clone(&acceptor) as Rc<dyn Source>);
+            acceptor.registration.attach(Rc::clone(&acceptor) as Rc<dyn Source>);
             state.acceptors.borrow_mut().push(acceptor);
         }
         let server = Self(state);
@@ -527,7 +527,7 @@ impl Acceptor {
         if wanted != self.polled.get() {
             if let Some(socket) = &*self.socket.borrow() {
                 let interest = Interest { read: wanted, write: false };
-                self.registration.borrow_mut().set_interest(socket.as_fd(), interest)?;
+                self.registration.set_interest(socket.as_fd(), interest)?;
                 self.polled.set(wanted);
             }
         }
@@ -536,7 +536,7 @@ impl Acceptor {
 
     fn close(&self) {
         if let Some(socket) = self.socket.take() {
-            self.registration.borrow_mut().close(socket.as_fd());
+            self.registration.close(socket.as_fd());
         }
         if let Some(file) = &self.file {
             file.remove_if_ours();

@@ -123,11 +123,11 @@ impl StreamSocket for Socket {
     fn provide(
         &self,
         request: &mut Request<'_>,
-        access: &dyn Fn() -> Rc<dyn IoAccess<Polled<Self>>>,
+        access: &dyn Fn() -> Option<Rc<dyn IoAccess<Polled<Self>>>>,
     ) {
         request
             .provide(|| TransportKind(if is_tcp(&self.0) { "tcp" } else { "unix" }.into()))
-            .provide_here(|| Some(NativeStream(access())));
+            .provide_here(|| access().map(NativeStream));
     }
 }
 

@@ -4,15 +4,18 @@ use std::io::{self, IoSlice};
 use std::rc::Rc;
 
 use wharf_core::Limits;
-use wharf_core::driver::{IoAccess, StreamIo};
+use wharf_core::driver::{Anchor, StreamIo};
 use wharf_core::extra::Request;
 use wharf_core::stream::Interest;
 
+use crate::host::LayerHost;
 use crate::session::Session;
 
 pub(crate) struct TlsIo(pub(crate) Rc<Session>);
 
 impl StreamIo for TlsIo {
+    type Seat = Anchor<LayerHost>;
+
     const LAYERED: bool = true;
 
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -35,16 +38,16 @@ impl StreamIo for TlsIo {
         Ok(None)
     }
 
-    fn set_interest(&mut self, interest: Interest) -> io::Result<()> {
+    fn set_interest(&mut self, _: &Self::Seat, interest: Interest) -> io::Result<()> {
         self.0.set_reading(interest.read);
         Ok(())
     }
 
-    fn close(&mut self, _: bool) {
+    fn close(&mut self, _: &Self::Seat, _: bool) {
         self.0.close();
     }
 
-    fn provide(&self, request: &mut Request<'_>, _: &dyn Fn() -> Rc<dyn IoAccess<Self>>) {
+    fn provide(&self, _: &Self::Seat, request: &mut Request<'_>) {
         self.0.provide(request);
     }
 

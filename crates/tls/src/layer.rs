@@ -33,7 +33,7 @@ use crate::state::Phase;
 /// How often the stream above is told in one go that it may read: once for the bytes, once for the end behind them.
 const ROUNDS: usize = 2;
 
-type Driver = StreamDriver<TlsIo, LayerHost>;
+type Driver = StreamDriver<TlsIo>;
 
 /// Runs once the handshake is over, or has failed.
 pub(crate) type Established = Box<dyn FnOnce(Result<&TransportRef, &Error>)>;
@@ -122,7 +122,7 @@ impl Layer {
         let options =
             StreamOptions { limits: below.write_buffer_limits(), ..StreamOptions::default() };
         let io = TlsIo(Rc::clone(&session));
-        let driver = StreamDriver::new(io, host, below.id(), protocol, Rc::new(options));
+        let driver = StreamDriver::anchored(io, host, below.id(), protocol, Rc::new(options));
         if leftover.is_some() {
             self.took_over.set(true);
             if !below.is_reading() {

@@ -32,7 +32,7 @@ const ROUNDS: usize = 2;
 /// Dropping it is the end of the loop: the protocol hears [`Lost::Aborted`](wharf_core::Lost::Aborted) at once.
 #[must_use = "a connection lives while its driver is polled"]
 pub struct Driver<T: AsyncRead + AsyncWrite + Unpin + 'static> {
-    stream: Rc<StreamDriver<TokioIo<T>, TaskHost>>,
+    stream: Rc<StreamDriver<TokioIo<T>>>,
     slot: Rc<Slot<T>>,
     host: TaskHost,
     ended: Rc<Ended>,
@@ -58,7 +58,7 @@ enum Phase {
 
 impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Driver<T> {
     pub(crate) fn new(
-        stream: Rc<StreamDriver<TokioIo<T>, TaskHost>>,
+        stream: Rc<StreamDriver<TokioIo<T>>>,
         slot: Rc<Slot<T>>,
         host: TaskHost,
         ended: Rc<Ended>,

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use wharf_core::Address;
-use wharf_core::driver::{IoAccess, Readiness, StreamIo};
+use wharf_core::driver::{Anchor, Readiness, StreamIo};
 use wharf_core::extra::{LocalAddr, PeerAddr, Request};
 use wharf_core::stream::Interest;
 use wharf_core::vitals::TransportKind;
@@ -147,6 +147,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Slot<T> {
 pub(crate) struct TokioIo<T>(pub(crate) Rc<Slot<T>>);
 
 impl<T: AsyncRead + AsyncWrite + Unpin + 'static> StreamIo for TokioIo<T> {
+    type Seat = Anchor<TaskHost>;
+
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let slot = &self.0;
         if let Some(error) = slot.error.take() {
@@ -181,16 +183,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> StreamIo for TokioIo<T> {
         Ok(self.0.error.take())
     }
 
-    fn set_interest(&mut self, interest: Interest) -> io::Result<()> {
+    fn set_interest(&mut self, _: &Self::Seat, interest: Interest) -> io::Result<()> {
         self.0.interest.set(interest);
         Ok(())
     }
 
-    fn close(&mut self, _keep_facts: bool) {
+    fn close(&mut self, _: &Self::Seat, _keep_facts: bool) {
         self.0.interest.set(Interest::default());
     }
 
-    fn provide(&self, request: &mut Request<'_>, _: &dyn Fn() -> Rc<dyn IoAccess<Self>>) {
+    fn provide(&self, _: &Self::Seat, request: &mut Request<'_>) {
         let slot = &self.0;
         request
             .provide(|| TransportKind("tokio".into()))

@@ -84,7 +84,7 @@ where
         let owner = Rc::downgrade(&ended) as Weak<dyn Owner>;
         let options = Rc::new(StreamOptions { owner: Some(owner), ..self.options });
         let (io, id) = (TokioIo(Rc::clone(&slot)), self.buffers.next_id());
-        let stream = StreamDriver::new(io, host.clone(), id, protocol, Rc::clone(&options));
+        let stream = StreamDriver::anchored(io, host.clone(), id, protocol, Rc::clone(&options));
         let transport = stream.handle();
         (transport, shared, Driver::new(stream, slot, host, ended, options.close_timeout))
     }

@@ -1,6 +1,7 @@
 //! What a stream driver needs: an I/O object below it, a loop around it, and perhaps an owner.
 
 use std::any::Any;
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -18,6 +19,9 @@ use crate::transport::TransportId;
 ///
 /// Nothing here blocks: what cannot be done now answers [`WouldBlock`](io::ErrorKind::WouldBlock).
 pub trait StreamIo: Sized + 'static {
+    /// The place that a driver of such an object has on its host.
+    type Seat: Seat;
+
     /// Reads into `buffer`; zero is the peer's end.
     ///
     /// # Errors
@@ -52,13 +56,13 @@ pub trait StreamIo: Sized + 'static {
     ///
     /// # Errors
     /// When the poller refuses the descriptor.
-    fn set_interest(&mut self, interest: Interest) -> io::Result<()>;
+    fn set_interest(&mut self, seat: &Self::Seat, interest: Interest) -> io::Result<()>;
 
-    /// Stops polling and closes. With `keep_facts` somebody may still ask for addresses.
-    fn close(&mut self, keep_facts: bool);
+    /// Stops polling, closes, and leaves the place. With `keep_facts` somebody may still ask for addresses.
+    fn close(&mut self, seat: &Self::Seat, keep_facts: bool);
 
-    /// Answers a question for a fact.
-    fn provide(&self, request: &mut Request<'_>, access: &dyn Fn() -> Rc<dyn IoAccess<Self>>);
+    /// Answers a question for a fact. By way of the seat a fact may lead back to the driver, as [`IoAccess`].
+    fn provide(&self, seat: &Self::Seat, request: &mut Request<'_>);
 
     /// Whether there is one direction only, as in a pipe: shutting it down is closing.
     const ONE_WAY: bool = false;
@@ -124,6 +128,50 @@ pub trait Outflow<I> {
 
     /// It is over: all sent, an error of the connection, or the connection ended before. Must not call user code.
     fn finish(self: Box<Self>, result: io::Result<()>);
+}
+
+/// The place of a stream driver on its host: the way there, and the way back.
+pub trait Seat: 'static {
+    /// The loop.
+    type Host: Host;
+
+    /// The loop.
+    fn host(&self) -> &Self::Host;
+
+    /// The driver that has this place; `None` before it has taken it, and once it has left or is being dropped.
+    fn driver<D: 'static>(&self) -> Option<Rc<D>>;
+}
+
+/// A place on a host that does not know who lives there: the driver is found by a weak reference.
+pub struct Anchor<H> {
+    host: H,
+    driver: Weak<dyn Any>,
+}
+
+impl<H: Host> Anchor<H> {
+    /// The place of the driver that this is a reference to.
+    pub(super) fn new(host: H, driver: Weak<dyn Any>) -> Self {
+        Self { host, driver }
+    }
+}
+
+impl<H: Host> Seat for Anchor<H> {
+    type Host = H;
+
+    #[inline]
+    fn host(&self) -> &H {
+        &self.host
+    }
+
+    fn driver<D: 'static>(&self) -> Option<Rc<D>> {
+        self.driver.upgrade()?.downcast().ok()
+    }
+}
+
+impl<H> fmt::Debug for Anchor<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Anchor").finish_non_exhaustive()
+    }
 }
 
 /// What a stream driver needs of the loop it lives on.

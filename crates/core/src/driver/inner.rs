@@ -344,9 +344,9 @@ impl<I: StreamIo> Inner<I> {
     }
 
     /// Makes what is polled for agree with the state.
-    pub(super) fn update_interest(&mut self) -> io::Result<()> {
+    pub(super) fn update_interest(&mut self, seat: &I::Seat) -> io::Result<()> {
         let Some(wanted) = self.state.new_interest() else { return Ok(()) };
-        if let Err(error) = self.io.set_interest(wanted) {
+        if let Err(error) = self.io.set_interest(seat, wanted) {
             self.fail(Lost::Io(error));
             return Err(ErrorKind::Other.into());
         }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::StreamDriver;
-use super::contract::{Host, StreamIo};
+use super::contract::StreamIo;
 use super::inner::Rare;
 use crate::extra::{LocalAddr, PeerAddr, Request};
 use crate::guard::{self, FaultReport};
@@ -14,7 +14,7 @@ use crate::transport::BaseTransport;
 use crate::vitals::TransportKind;
 use crate::wire_log::{Batch, Recorder, Recorders, Subject, Tapped, WireLog};
 
-impl<I: StreamIo, H: Host> StreamDriver<I, H> {
+impl<I: StreamIo> StreamDriver<I> {
     /// Writes one batch of entries. The log is the user's: it runs as a callback does, and may fail or panic.
     #[cold]
     #[inline(never)]
@@ -54,12 +54,12 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
             Err(caught) => FaultReport::caught(caught),
         };
         report.transport = Some(self.tag.id());
-        self.host.report(report);
+        self.host().report(report);
         false
     }
 
     fn drop_log(&self, batch: Option<Batch>) {
-        super::drop_guarded(batch, &self.host);
+        super::drop_guarded(batch, self.host());
     }
 
     fn subject(&self) -> Subject {
@@ -75,12 +75,12 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     }
 }
 
-impl<I: StreamIo, H: Host> Tapped for StreamDriver<I, H> {
+impl<I: StreamIo> Tapped for StreamDriver<I> {
     fn start_log(&self, log: Box<dyn WireLog>) -> bool {
         if self.is_lost() {
             return false;
         }
-        let clock = Rc::new(self.host.clone()) as Rc<dyn Scheduler>;
+        let clock = Rc::new(self.host().clone()) as Rc<dyn Scheduler>;
         let recorder = Recorder::new(log, self.subject(), clock);
         let mut inner = self.inner.borrow_mut();
         inner.rare().logs.add(recorder);

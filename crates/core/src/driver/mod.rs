@@ -19,7 +19,9 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 
-pub use contract::{Host, IoAccess, Outflow, Owner, Readiness, StreamIo, StreamOptions, Traffic};
+pub use contract::{
+    Anchor, Host, IoAccess, Outflow, Owner, Readiness, Seat, StreamIo, StreamOptions, Traffic,
+};
 use inner::Inner;
 use tag::Tag;
 
@@ -28,16 +30,17 @@ use crate::handle::TransportRef;
 use crate::lost::{Fault, Lost};
 use crate::observe::Moment;
 use crate::protocol::KeepOpen;
+use crate::schedule::Scheduler;
 use crate::shared::{Reception, StreamProtocol};
 use crate::stream::{Notice, Phase};
 use crate::transport::{Transport, TransportId};
 
 /// A byte stream: an I/O object, its state, and its protocol.
-pub struct StreamDriver<I: StreamIo, H: Host> {
+pub struct StreamDriver<I: StreamIo> {
     inner: RefCell<Inner<I>>,
-    host: H,
     tag: Tag,
-    me: Weak<Self>,
+    // Given back after the I/O object has been dropped, which it is the place of.
+    seat: I::Seat,
 }
 
 /// What settling does next.
@@ -52,46 +55,58 @@ enum Step {
 const STEPS: usize = 32;
 
 /// Has the driver settled later when settling does not come to its end.
-struct EnlistOnUnwind<'a, I: StreamIo, H: Host>(&'a Rc<StreamDriver<I, H>>);
+struct EnlistOnUnwind<'a, I: StreamIo>(&'a Rc<StreamDriver<I>>);
 
-impl<I: StreamIo, H: Host> Drop for EnlistOnUnwind<'_, I, H> {
+impl<I: StreamIo> Drop for EnlistOnUnwind<'_, I> {
     fn drop(&mut self) {
         self.0.settle_soon();
     }
 }
 
-impl<I: StreamIo, H: Host> StreamDriver<I, H> {
+impl<I: StreamIo> StreamDriver<I> {
     /// A driver that nobody has told anything yet. [`begin`](Self::begin) starts it.
+    ///
+    /// It lies where a driver was that its host has kept, if nobody has a handle on that one, or a way to one.
     pub fn new(
+        io: I,
+        seat: I::Seat,
+        id: TransportId,
+        protocol: StreamProtocol,
+        options: Rc<StreamOptions>,
+    ) -> Rc<Self> {
+        let former = seat.host().former::<Self>();
+        let inner = RefCell::new(Inner::new(io, protocol, options));
+        let driver = Self { inner, tag: Tag::new(id), seat };
+        if let Some(mut former) = former {
+            if let Some(place) = Rc::get_mut(&mut former) {
+                *place = driver;
+                return former;
+            }
+        }
+        Rc::new(driver)
+    }
+
+    /// The same on a host that does not know its drivers.
+    pub fn anchored<H: Host>(
         io: I,
         host: H,
         id: TransportId,
         protocol: StreamProtocol,
         options: Rc<StreamOptions>,
-    ) -> Rc<Self> {
-        let inner = Inner::new(io, protocol, options);
-        if let Some(former) = host.former::<Self>().filter(Self::is_forgotten) {
-            return former.begin_anew(inner, id);
-        }
+    ) -> Rc<Self>
+    where
+        I: StreamIo<Seat = Anchor<H>>,
+    {
         Rc::new_cyclic(|me| Self {
-            inner: RefCell::new(inner),
-            host,
+            inner: RefCell::new(Inner::new(io, protocol, options)),
             tag: Tag::new(id),
-            me: me.clone(),
+            seat: Anchor::new(host, Weak::<Self>::clone(me)),
         })
     }
 
-    /// Whether nobody has a handle on it, or a way to one.
-    fn is_forgotten(me: &Rc<Self>) -> bool {
-        Rc::strong_count(me) == 1 && Rc::weak_count(me) == 1
-    }
-
-    /// Another driver in the memory of this one, which has served its time: only the host, which is the same, stays.
-    fn begin_anew(self: Rc<Self>, inner: Inner<I>, id: TransportId) -> Rc<Self> {
-        let Self { inner: old, host: _, tag, me: _ } = &*self;
-        old.replace(inner);
-        tag.become_new(id);
-        self
+    #[inline(always)]
+    fn host(&self) -> &<I::Seat as Seat>::Host {
+        self.seat.host()
     }
 
     /// A handle on the transport.
@@ -100,10 +115,14 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         TransportRef::new(Rc::clone(self) as Rc<dyn Transport>)
     }
 
-    /// A handle on the transport, for one who has no `Rc` of it; `None` while the last one is being dropped.
+    /// A handle on the transport, for one who has no `Rc` of it; `None` when it is lost.
     #[must_use]
     pub fn transport(&self) -> Option<TransportRef> {
-        self.me.upgrade().map(|me| me.handle())
+        self.me().map(|me| me.handle())
+    }
+
+    fn me(&self) -> Option<Rc<Self>> {
+        self.seat.driver()
     }
 
     /// Tells `connection_made` and starts reading. Called by the loop, never from a user's call.
@@ -143,10 +162,10 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
                 return false;
             }
             inner.state.abandon();
-            inner.io.close(false);
+            inner.io.close(&self.seat, false);
             inner.protocol.take()
         };
-        drop_guarded(protocol, &self.host);
+        drop_guarded(protocol, self.host());
         self.tell_owner(&Lost::Aborted);
         true
     }
@@ -186,7 +205,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
             self.receive();
         }
         // Mostly there is nothing to tell.
-        let rests = self.inner.borrow_mut().comes_to_rest(&self.host);
+        let rests = self.inner.borrow_mut().comes_to_rest(self.host());
         if !rests {
             self.settle_now();
         }
@@ -237,7 +256,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
 
     fn next_step(self: &Rc<Self>) -> Step {
         let mut inner = self.inner.borrow_mut();
-        inner.flush(&self.host);
+        inner.flush(self.host());
         if inner.state.is_at_rest() {
             return Step::Rest;
         }
@@ -262,7 +281,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         if let Some(notice) = untold {
             return Step::Tell(notice);
         }
-        if inner.update_interest().is_err() {
+        if inner.update_interest(&self.seat).is_err() {
             return inner.state.untold().map_or(Step::Rest, Step::Tell);
         }
         if inner.state.is_draining() {
@@ -323,7 +342,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
             Notice::Eof => Moment::Eof,
             Notice::Lost => return,
         };
-        self.host.observe(self, &moment);
+        self.host().observe(self, &moment);
     }
 
     fn tell_with(
@@ -374,22 +393,22 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
             protocol.connection_lost(transport, &why);
         });
         drop(protocol);
-        self.host.observe(&**self, &Moment::Lost(&why));
+        self.host().observe(&**self, &Moment::Lost(&why));
         let protocol = {
             let mut inner = self.inner.borrow_mut();
-            inner.return_queue(&self.host);
+            inner.return_queue(self.host());
             // The loop's reference and the caller's; any more are users' handles.
-            inner.io.close(Rc::strong_count(self) > 2);
+            inner.io.close(&self.seat, Rc::strong_count(self) > 2);
             inner.protocol.take()
         };
-        self.host.count(Traffic::Lost(why.index()));
+        self.host().count(Traffic::Lost(why.index()));
         self.tell_owner(&why);
         if !logs.is_empty() {
             self.finish_logs(logs, &why);
         }
         // Last, because dropping it may run user code.
-        drop_guarded(protocol, &self.host);
-        self.host.retire(Rc::clone(self) as Rc<dyn Any>);
+        drop_guarded(protocol, self.host());
+        self.host().retire(Rc::clone(self) as Rc<dyn Any>);
     }
 
     /// Calls the protocol, which is known to be free: not nested, with nothing of ours held, and with panics caught.
@@ -402,7 +421,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     ) -> Result<(), Fault> {
         let transport = self.handle();
         self.tag.set(Tag::BUSY);
-        match self.host.inside(self.tag.id(), || guard::call(name, || callback(&transport))) {
+        match self.host().inside(self.tag.id(), || guard::call(name, || callback(&transport))) {
             Ok(()) => {
                 self.returned(name);
                 Ok(())
@@ -414,14 +433,14 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     #[inline(always)]
     fn returned(&self, name: &'static str) {
         self.tag.unset(Tag::BUSY);
-        self.host.callback_returned(self.tag.id(), name);
+        self.host().callback_returned(self.tag.id(), name);
     }
 
     /// Lets go of a protocol that was called. Another may have taken its place meanwhile, and then its end is here.
     #[inline]
     fn release(&self, protocol: StreamProtocol) {
         if protocol.is_unshared() {
-            drop_guarded(Some(protocol), &self.host);
+            drop_guarded(Some(protocol), self.host());
         }
     }
 
@@ -434,7 +453,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         self.returned(name);
         let fault = caught.fault.clone();
         self.inner.borrow_mut().fail(Lost::Fault(fault.clone()));
-        self.host
+        self.host()
             .report(FaultReport::caught(caught).concerning(self.tag.id(), protocol.type_name()));
         fault
     }
@@ -445,8 +464,8 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     fn settle_soon(&self) {
         if !self.tag.is(Tag::BUSY | Tag::ENLISTED) {
             self.tag.set(Tag::ENLISTED);
-            if let Some(me) = self.me.upgrade() {
-                self.host.enlist(me);
+            if let Some(me) = self.me() {
+                self.host().enlist(me);
             }
         }
     }
@@ -458,8 +477,8 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         if inner.rare().drain.is_some() {
             return;
         }
-        let me = self.me.clone();
-        let timer = self.host.call_later(
+        let me = Rc::downgrade(self);
+        let timer = self.host().call_later(
             timeout,
             Box::new(move || {
                 if let Some(me) = me.upgrade() {

@@ -9,6 +9,7 @@ use super::contract::{Host, StreamIo, Traffic};
 use super::inner::{Inner, is_transient};
 use crate::guard::FaultReport;
 use crate::lost::{Fault, Lost};
+use crate::schedule::Scheduler;
 use crate::shared::{Reception, StreamProtocol};
 
 /// What came of one system call.
@@ -18,7 +19,7 @@ struct Read {
     filled: bool,
 }
 
-impl<I: StreamIo, H: Host> StreamDriver<I, H> {
+impl<I: StreamIo> StreamDriver<I> {
     /// Reads once, and again as long as the buffer was filled and the budget lasts.
     #[inline(always)]
     pub(super) fn receive(self: &Rc<Self>) {
@@ -70,7 +71,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         mut inner: RefMut<'_, Inner<I>>,
         protocol: &StreamProtocol,
     ) -> Read {
-        self.host.with_read_buffer(|buffer| {
+        self.host().with_read_buffer(|buffer| {
             let outcome = inner.io.read(buffer);
             let count = self.note_read(&mut inner, outcome, buffer);
             drop(inner);
@@ -123,7 +124,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
             }
             Ok(count) => {
                 inner.log_read(&buffer[..count]);
-                self.host.count(Traffic::Read(count));
+                self.host().count(Traffic::Read(count));
                 return count;
             }
             Err(error) if is_transient(&error) => {}
@@ -138,7 +139,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     #[cold]
     pub(super) fn refuse_empty_buffer(&self, protocol: &StreamProtocol) {
         let fault = Fault::new("get_buffer", "the buffer is empty");
-        self.host.report(
+        self.host().report(
             FaultReport::broken_rule(fault.clone()).concerning(self.tag.id(), protocol.type_name()),
         );
         self.inner.borrow_mut().fail(Lost::Fault(fault));

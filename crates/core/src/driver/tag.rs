@@ -39,9 +39,4 @@ impl Tag {
     pub(super) fn unset(&self, fact: u64) {
         self.0.set(self.0.get() & !fact);
     }
-
-    /// Becomes another one, of which neither is so.
-    pub(super) fn become_new(&self, id: TransportId) {
-        self.0.set(Self::new(id).0.get());
-    }
 }

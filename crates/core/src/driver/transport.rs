@@ -27,7 +27,7 @@ use crate::wire_log::Tap;
 /// costs outweighs the system call that it saves.
 const DIRECT: usize = 16 * 1024;
 
-impl<I: StreamIo, H: Host> StreamDriver<I, H> {
+impl<I: StreamIo> StreamDriver<I> {
     /// The one path of every write: `push` queues what `direct` could not send at once.
     #[inline]
     fn write_with(
@@ -60,7 +60,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
         len: usize,
         push: impl FnOnce(&mut WriteQueue),
     ) -> Flow {
-        push(inner.queue.get_or_insert_with(|| self.host.take_queue()));
+        push(inner.queue.get_or_insert_with(|| self.host().take_queue()));
         if inner.state.wrote(len, inner.below(), &inner.options.limits) {
             return self.answer_full(inner);
         }
@@ -73,7 +73,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     #[inline(never)]
     fn answer_full(&self, inner: &mut Inner<I>) -> Flow {
         self.settle_soon();
-        inner.flush(&self.host);
+        inner.flush(self.host());
         inner.state.answer_write()
     }
 
@@ -101,7 +101,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     ) -> Flow {
         let sent = match direct(&mut inner.io) {
             Ok(count) => {
-                self.host.count(Traffic::Written(count));
+                self.host().count(Traffic::Written(count));
                 count
             }
             Err(error) if is_transient(&error) => 0,
@@ -124,7 +124,7 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     }
 }
 
-impl<I: StreamIo, H: Host> StreamDriver<I, H> {
+impl<I: StreamIo> StreamDriver<I> {
     fn vitals(&self, inner: &Inner<I>) -> Vitals {
         let made = inner.state.untold() != Some(Notice::Made);
         Vitals {
@@ -137,14 +137,14 @@ impl<I: StreamIo, H: Host> StreamDriver<I, H> {
     }
 }
 
-impl<I: StreamIo, H: Host> Settle for StreamDriver<I, H> {
+impl<I: StreamIo> Settle for StreamDriver<I> {
     fn settle(self: Rc<Self>) {
         self.tag.unset(Tag::ENLISTED);
         self.settle_now();
     }
 }
 
-impl<I: StreamIo, H: Host> IoAccess<I> for StreamDriver<I, H> {
+impl<I: StreamIo> IoAccess<I> for StreamDriver<I> {
     fn with_io(&self, view: &mut dyn FnMut(&mut I)) {
         let mut inner = self.inner.borrow_mut();
         if inner.state.phase() != Phase::Lost {
@@ -174,7 +174,7 @@ impl<I: StreamIo, H: Host> IoAccess<I> for StreamDriver<I, H> {
     }
 }
 
-impl<I: StreamIo, H: Host> BaseTransport for StreamDriver<I, H> {
+impl<I: StreamIo> BaseTransport for StreamDriver<I> {
     fn id(&self) -> TransportId {
         self.tag.id()
     }
@@ -202,26 +202,24 @@ impl<I: StreamIo, H: Host> BaseTransport for StreamDriver<I, H> {
     }
 
     fn provide(&self, request: &mut Request<'_>) {
-        let access =
-            || self.me.upgrade().expect("a driver that is asked is alive") as Rc<dyn IoAccess<I>>;
         let inner = self.inner.borrow();
         request
             .provide(|| self.vitals(&inner))
             .provide_here(|| inner.protocol.as_ref().and_then(StreamProtocol::above).map(Above))
             .provide_here(|| inner.state.told_paused().then_some(WritingPaused))
-            .provide_here(|| self.me.upgrade().map(|me| Tap::new(me)));
+            .provide_here(|| self.me().map(|me| Tap::new(me)));
         let is_logged = inner.rare.as_deref().is_some_and(|rare| rare.logs.is_on());
         // What goes around the stream would go around its log.
         let request = if is_logged { request.below() } else { request };
-        inner.io.provide(request, &access);
+        inner.io.provide(&self.seat, request);
     }
 
     fn scheduler(&self) -> Rc<dyn Scheduler> {
-        Rc::new(self.host.clone())
+        Rc::new(self.host().clone())
     }
 }
 
-impl<I: StreamIo, H: Host> ReadTransport for StreamDriver<I, H> {
+impl<I: StreamIo> ReadTransport for StreamDriver<I> {
     fn is_reading(&self) -> bool {
         let inner = self.inner.borrow();
         inner.state.is_reading() && !(I::LAYERED && inner.io.is_closing_below())
@@ -235,7 +233,7 @@ impl<I: StreamIo, H: Host> ReadTransport for StreamDriver<I, H> {
         drop(inner);
         self.settle_soon();
         if changed {
-            self.host.observe(self, &Moment::ReadingPaused);
+            self.host().observe(self, &Moment::ReadingPaused);
         }
     }
 
@@ -247,12 +245,12 @@ impl<I: StreamIo, H: Host> ReadTransport for StreamDriver<I, H> {
         drop(inner);
         self.settle_soon();
         if changed {
-            self.host.observe(self, &Moment::ReadingResumed);
+            self.host().observe(self, &Moment::ReadingResumed);
         }
     }
 }
 
-impl<I: StreamIo, H: Host> WriteTransport for StreamDriver<I, H> {
+impl<I: StreamIo> WriteTransport for StreamDriver<I> {
     #[inline]
     fn write(&self, data: &[u8]) -> Flow {
         self.write_with(data.len(), |io| io.write(data), |queue, sent| queue.push(&data[sent..]))
@@ -319,7 +317,7 @@ impl<I: StreamIo, H: Host> WriteTransport for StreamDriver<I, H> {
     }
 }
 
-impl<I: StreamIo, H: Host> Transport for StreamDriver<I, H> {
+impl<I: StreamIo> Transport for StreamDriver<I> {
     fn protocol(&self) -> Option<StreamProtocol> {
         self.protocol()
     }
@@ -344,7 +342,7 @@ impl<I: StreamIo, H: Host> Transport for StreamDriver<I, H> {
         let from = switched.map(StreamProtocol::type_name);
         drop(inner);
         if let Some(from) = from {
-            self.host.observe(self, &Moment::Switched { from, to });
+            self.host().observe(self, &Moment::Switched { from, to });
         }
         former
     }
@@ -363,7 +361,7 @@ impl<I: StreamIo, H: Host> Transport for StreamDriver<I, H> {
     }
 }
 
-impl<I: StreamIo, H: Host> fmt::Debug for StreamDriver<I, H> {
+impl<I: StreamIo> fmt::Debug for StreamDriver<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StreamDriver")
             .field("id", &self.tag.id())

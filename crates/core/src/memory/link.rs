@@ -6,8 +6,9 @@ use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
 use std::rc::Rc;
 
+use super::StageRef;
 use crate::address::UnixAddress;
-use crate::driver::{IoAccess, Readiness, StreamIo};
+use crate::driver::{Anchor, Readiness, StreamIo};
 use crate::extra::{LocalAddr, PeerAddr, Request};
 use crate::stream::Interest;
 use crate::vitals::TransportKind;
@@ -209,6 +210,8 @@ impl<const ONE_WAY: bool> MemoryIo<ONE_WAY> {
 }
 
 impl<const ONE_WAY: bool> StreamIo for MemoryIo<ONE_WAY> {
+    type Seat = Anchor<StageRef>;
+
     const ONE_WAY: bool = ONE_WAY;
 
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -280,18 +283,18 @@ impl<const ONE_WAY: bool> StreamIo for MemoryIo<ONE_WAY> {
         Ok(link.lanes[1 - self.side].reset.then(|| ErrorKind::ConnectionReset.into()))
     }
 
-    fn set_interest(&mut self, interest: Interest) -> io::Result<()> {
+    fn set_interest(&mut self, _: &Self::Seat, interest: Interest) -> io::Result<()> {
         self.interest = interest;
         self.noticed = false;
         Ok(())
     }
 
-    fn close(&mut self, _keep_facts: bool) {
+    fn close(&mut self, _: &Self::Seat, _keep_facts: bool) {
         self.interest = Interest::default();
         self.link.borrow_mut().close(self.side);
     }
 
-    fn provide(&self, request: &mut Request<'_>, _: &dyn Fn() -> Rc<dyn IoAccess<Self>>) {
+    fn provide(&self, _: &Self::Seat, request: &mut Request<'_>) {
         request
             .provide(|| TransportKind("memory".into()))
             .provide(|| LocalAddr(UnixAddress::Unnamed.into()))

@@ -5,10 +5,10 @@ use std::future::{Future, IntoFuture};
 use std::io::{self, ErrorKind, IoSlice};
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::time::Duration;
 
-use wharf_core::driver::{self, IoAccess, Owner, Readiness, StreamIo, StreamOptions};
+use wharf_core::driver::{self, Anchor, IoAccess, Owner, Readiness, Seat, StreamIo, StreamOptions};
 use wharf_core::extra::Request;
 use wharf_core::stream::Interest;
 use wharf_core::{IntoProtocol, Limits, TransportRef};
@@ -128,14 +128,12 @@ impl<P: IntoProtocol + 'static> IntoFuture for ConnectBoth<P> {
                 reader: Some(End::new(&handle, reader, Direction::Read)?),
                 writer: Some(End::new(&handle, writer, Direction::Write)?),
                 reads: None,
-                handle: handle.clone(),
-                me: Weak::new(),
             };
             let (shared, protocol) = protocol.share();
             let options = Rc::new(options);
             let id = handle.next_id();
-            let driver = BothDriver::new(io, handle.clone(), id, protocol, options);
-            driver.with_io(&mut |io| io.settle_down(&driver));
+            let driver = BothDriver::anchored(io, handle.clone(), id, protocol, options);
+            driver.with_io(&mut |io| io.settle_down(&handle, &driver));
             let transport = begin(&handle, driver).await?;
             Ok((transport, shared))
         })
@@ -151,7 +149,7 @@ impl<P> fmt::Debug for ConnectBoth<P> {
     }
 }
 
-type BothDriver = driver::StreamDriver<Both, LoopHandle>;
+type BothDriver = driver::StreamDriver<Both>;
 
 /// The two ends of ours.
 struct Both {
@@ -161,8 +159,6 @@ struct Both {
     writer: Option<End>,
     /// Whether the reader is polled for bytes; `None` before it is polled at all.
     reads: Option<bool>,
-    handle: LoopHandle,
-    me: Weak<BothDriver>,
 }
 
 /// One descriptor, and its place on the loop: the reader has one always, the writer only while it is full, because one
@@ -180,7 +176,7 @@ impl End {
     }
 
     fn leave(&mut self) {
-        if let Some(mut place) = self.place.take() {
+        if let Some(place) = self.place.take() {
             place.close(&self.pipe);
         }
     }
@@ -192,9 +188,8 @@ fn open(end: Option<&End>) -> io::Result<&Pipe> {
 
 impl Both {
     /// Gives the stream its place on the loop.
-    fn settle_down(&mut self, driver: &Rc<BothDriver>) {
-        self.me = Rc::downgrade(driver);
-        let place = Registration::new(&self.handle);
+    fn settle_down(&mut self, handle: &LoopHandle, driver: &Rc<BothDriver>) {
+        let place = Registration::new(handle);
         place.attach(Rc::new(ReadEnd(Rc::clone(driver))));
         if let Some(reader) = &mut self.reader {
             reader.place = Some(place);
@@ -203,6 +198,8 @@ impl Both {
 }
 
 impl StreamIo for Both {
+    type Seat = Anchor<LoopHandle>;
+
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         open(self.reader.as_ref())?.read(buffer)
     }
@@ -226,7 +223,7 @@ impl StreamIo for Both {
         Ok(None)
     }
 
-    fn set_interest(&mut self, interest: Interest) -> io::Result<()> {
+    fn set_interest(&mut self, seat: &Self::Seat, interest: Interest) -> io::Result<()> {
         if self.reads != Some(interest.read) {
             if let Some(End { pipe, place: Some(place) }) = &mut self.reader {
                 place.set_interest(pipe, Interest { write: false, ..interest })?;
@@ -236,8 +233,8 @@ impl StreamIo for Both {
         let Some(writer) = &mut self.writer else { return Ok(()) };
         if !interest.write {
             writer.leave();
-        } else if let (None, Some(driver)) = (&writer.place, self.me.upgrade()) {
-            let mut place = Registration::new(&self.handle);
+        } else if let (None, Some(driver)) = (&writer.place, seat.driver()) {
+            let place = Registration::new(seat.host());
             place.set_interest(&writer.pipe, Interest { read: false, write: true })?;
             place.attach(Rc::new(WriteEnd(driver)));
             writer.place = Some(place);
@@ -245,13 +242,13 @@ impl StreamIo for Both {
         Ok(())
     }
 
-    fn close(&mut self, _keep_facts: bool) {
+    fn close(&mut self, _: &Self::Seat, _keep_facts: bool) {
         for mut end in [self.reader.take(), self.writer.take()].into_iter().flatten() {
             end.leave();
         }
     }
 
-    fn provide(&self, request: &mut Request<'_>, _: &dyn Fn() -> Rc<dyn IoAccess<Self>>) {
+    fn provide(&self, _: &Self::Seat, request: &mut Request<'_>) {
         let _ = request;
     }
 }

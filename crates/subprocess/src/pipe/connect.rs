@@ -165,7 +165,7 @@ impl Connect {
 pub(super) fn check(handle: &LoopHandle, fd: &OwnedFd, direction: Direction) -> io::Result<Watch> {
     let watch = examine(fd, direction)?;
     if direction == Direction::Read || watch != Watch::Unwatched {
-        let mut probe = Registration::new(handle);
+        let probe = Registration::new(handle);
         probe.set_interest(fd, Interest::default()).map_err(|error| {
             let text = match error.kind() {
                 ErrorKind::AlreadyExists => "the loop watches this descriptor already",
@@ -182,7 +182,7 @@ pub(super) fn check(handle: &LoopHandle, fd: &OwnedFd, direction: Direction) -> 
 /// Has the loop begin with a stream. Ends after `connection_made` has returned.
 pub(super) async fn begin<I: StreamIo>(
     handle: &LoopHandle,
-    driver: Rc<StreamDriver<I, LoopHandle>>,
+    driver: Rc<StreamDriver<I>>,
 ) -> io::Result<TransportRef> {
     let (sender, receiver) = oneshot();
     let begun = Rc::clone(&driver);
@@ -199,7 +199,7 @@ pub(super) async fn begin<I: StreamIo>(
 
 /// Takes a stream back whose maker has given up: without a word if its protocol knows nothing, else by an abort.
 struct TakeBack<I: StreamIo> {
-    driver: Option<Rc<StreamDriver<I, LoopHandle>>>,
+    driver: Option<Rc<StreamDriver<I>>>,
     begin: Handle,
 }
 
