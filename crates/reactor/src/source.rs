@@ -66,6 +66,9 @@ impl Place {
     const POLLED: usize = Key::SPARE[0];
     const EXCLUSIVE: usize = Key::SPARE[1];
 
+    /// None any more: it has been given back. No key is like this, so it leads nowhere.
+    const LEFT: Self = Self(!(Self::POLLED | Self::EXCLUSIVE));
+
     fn key(self) -> Key {
         Key::from_usize(self.0 & !(Self::POLLED | Self::EXCLUSIVE))
     }
@@ -165,7 +168,10 @@ impl Registration {
     }
 
     fn release(&self) {
-        self.handle.detach(self.key());
+        let place = self.place.replace(Place::LEFT);
+        if place.0 != Place::LEFT.0 {
+            self.handle.detach(place.key());
+        }
     }
 }
 

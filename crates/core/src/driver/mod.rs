@@ -256,7 +256,9 @@ impl<I: StreamIo> StreamDriver<I> {
 
     fn next_step(self: &Rc<Self>) -> Step {
         let mut inner = self.inner.borrow_mut();
-        inner.flush(self.host());
+        if inner.state.may_flush() || inner.state.wants_shutdown() {
+            inner.flush(self.host());
+        }
         if inner.state.is_at_rest() {
             return Step::Rest;
         }
