@@ -52,7 +52,8 @@ pub trait Connection {
 
 /// A place on a loop, and what is polled for there.
 ///
-/// The descriptor is the caller's; it must be given to [`close`](Self::close) before it is closed.
+/// The descriptor is the caller's; it must be given to [`close`](Self::close) or [`forget`](Self::forget) before it is
+/// closed.
 pub struct Registration {
     handle: LoopHandle,
     place: Cell<Place>,
@@ -157,13 +158,20 @@ impl Registration {
         if place.is(Place::POLLED) { self.handle.poller().delete(fd.as_fd()) } else { Ok(()) }
     }
 
-    /// Stops polling `fd`, which is closed right after, and gives the place back.
-    pub fn close(&self, fd: impl AsFd) {
-        let exclusive = self.place.get().is(Place::EXCLUSIVE);
-        if !(exclusive && self.handle.poller().forgets_closed()) {
+    /// Stops polling `fd`, which is closed right after, and keeps the place.
+    pub fn forget(&self, fd: impl AsFd) {
+        let place = self.place.get();
+        if place.is(Place::EXCLUSIVE) && self.handle.poller().forgets_closed() {
+            self.place.set(place.with(Place::POLLED, false));
+        } else {
             // Fails only for a descriptor that is not registered.
             let _ = self.suspend(fd);
         }
+    }
+
+    /// Stops polling `fd`, which is closed right after, and gives the place back.
+    pub fn close(&self, fd: impl AsFd) {
+        self.forget(fd);
         self.release();
     }
 

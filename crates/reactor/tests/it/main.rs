@@ -21,6 +21,7 @@ mod pool;
 mod remote;
 mod signals;
 mod slow;
+mod source;
 mod statistics;
 mod support;
 mod timers;
