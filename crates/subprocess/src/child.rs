@@ -39,7 +39,7 @@ pub(crate) struct Child {
 }
 
 /// What becomes readable when the child ends.
-enum End {
+pub(crate) enum End {
     #[cfg(target_os = "linux")]
     PidFd(OwnedFd),
     /// The other end belongs to a thread, which waits.
@@ -108,11 +108,9 @@ impl Child {
         reaped
     }
 
-    /// Lets go of the descriptor of a child that was reaped.
-    pub(crate) fn forget_end(&mut self) {
-        if self.status.is_some() {
-            self.end = None;
-        }
+    /// What became readable when the child ended: from a child that was reaped, once.
+    pub(crate) fn take_end(&mut self) -> Option<End> {
+        self.status.and_then(|_| self.end.take())
     }
 
     /// Sends a signal; never to anybody else, because a child that is not reaped keeps its number.

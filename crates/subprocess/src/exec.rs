@@ -1,6 +1,5 @@
 //! Starting a child under a protocol: [`exec`], [`shell`] and [`from_command`].
 
-use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -9,11 +8,10 @@ use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::process::Command;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 
-use wharf_core::guard::{self, FaultReport};
-use wharf_core::schedule::Settle;
-use wharf_core::{BaseTransport, Fault, IntoSubprocessProtocol, Scheduler, SubprocessTransportRef};
-use wharf_reactor::{LoopClosed, LoopHandle, OneshotSender, oneshot};
+use wharf_core::{BaseTransport, IntoSubprocessProtocol, SubprocessTransportRef};
+use wharf_reactor::{LoopClosed, LoopHandle};
 
 use crate::process::Process;
 use crate::settings::{Extra, Settings, Stdio, command_setters};
@@ -159,20 +157,12 @@ pub(crate) async fn from_settings<P: IntoSubprocessProtocol>(
         return Err(io::Error::other(LoopClosed));
     }
     let (shared, protocol) = factory().share();
-    let options = Rc::new(settings.pipes.clone());
+    let options = settings.pipes.clone();
     let spawned = settings.spawn(handle.is_portable())?;
-    let process = Process::new(handle, spawned, protocol, &options)?;
-    let (sender, receiver) = oneshot();
-    let begin = Begin { process: Rc::clone(&process), sender: Cell::new(Some(sender)) };
-    // At the end of this turn, and not in the next one, which would be one more look at the poller for each child.
-    handle.enlist(Rc::new(begin));
-    let mut guard = TakeBack(Some(process));
-    let Some(begun) = receiver.await else {
-        // It did not begin: the loop is gone. The guard takes the child back.
-        return Err(io::Error::other(LoopClosed));
-    };
-    let Some(process) = guard.0.take() else { return Err(io::ErrorKind::Other.into()) };
-    begun.map(|()| (process.transport(), shared)).map_err(io::Error::other)
+    let process = Process::new(handle, spawned, protocol, options)?;
+    process.begin_soon();
+    let process = Starting { process, begun: false }.await?;
+    Ok((process.transport(), shared))
 }
 
 impl<P, F> IntoFuture for Exec<F>
@@ -194,35 +184,29 @@ impl<F> fmt::Debug for Exec<F> {
     }
 }
 
-/// Lets a child begin, and tells its maker.
-struct Begin {
+/// A child whose maker waits for it to begin. Without that, dropping this takes the child back: without a word if its
+/// protocol knows nothing, else by an abort.
+struct Starting {
     process: Rc<Process>,
-    sender: Cell<Option<OneshotSender<Result<(), Fault>>>>,
+    begun: bool,
 }
 
-impl Settle for Begin {
-    fn settle(self: Rc<Self>) {
-        match guard::call("connection_made", || self.process.begin()) {
-            Ok(begun) => {
-                if let Some(sender) = self.sender.take() {
-                    // Nobody waits any more: the child was taken back, and has not begun.
-                    let _ = sender.send(begun);
-                }
-            }
-            Err(caught) => self.process.handle.report(FaultReport::caught(caught)),
-        }
+impl Future for Starting {
+    type Output = io::Result<Rc<Process>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(outcome) = ready!(self.process.poll_begun(cx)) else {
+            return Poll::Ready(Err(io::Error::other(LoopClosed)));
+        };
+        self.begun = true;
+        Poll::Ready(outcome.map(|()| Rc::clone(&self.process)).map_err(io::Error::other))
     }
 }
 
-/// Takes a child back whose maker has given up: without a word if its protocol knows nothing, else by an abort.
-struct TakeBack(Option<Rc<Process>>);
-
-impl Drop for TakeBack {
+impl Drop for Starting {
     fn drop(&mut self) {
-        if let Some(process) = self.0.take() {
-            if !process.abandon() {
-                process.abort();
-            }
+        if !self.begun && !self.process.abandon() {
+            self.process.abort();
         }
     }
 }

@@ -8,8 +8,8 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
-use std::process::ExitStatus;
 use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
 
 use wharf_core::driver::{Host, Readiness, StreamOptions};
 use wharf_core::guard::{self, FaultReport};
@@ -20,14 +20,15 @@ use wharf_core::{
     SubprocessProtocol, SubprocessTransport, SubprocessTransportRef, TransportId, WriteTransport,
 };
 use wharf_reactor::LoopHandle;
-use wharf_reactor::source::{Registration, Source};
+use wharf_reactor::source::Source;
 
+use crate::child::Reaped;
 use crate::feed::Feed;
 use crate::moment::Moment;
 use crate::pipe::{self, Direction, PipeDriver};
 use crate::spawn::Spawned;
 use crate::state::{Notice, ProcessState};
-use crate::watch::{Listener, Watch};
+use crate::watch::Watch;
 
 /// How much of a pipe is delivered at the exit at most, before others get their turn: as much as a pipe may hold without
 /// privileges, for the child may have made it so large. More than that comes from somebody who still runs.
@@ -37,9 +38,8 @@ pub(crate) struct Process {
     pub(crate) handle: LoopHandle,
     pub(crate) id: TransportId,
     me: Weak<Self>,
-    pub(crate) watch: Rc<Watch>,
-    /// Where the loop finds it when it goes away: until the loss is told.
-    place: RefCell<Option<Registration>>,
+    /// The loop finds this there until the child is reaped and the loss is told.
+    pub(crate) watch: Watch,
     pipes: OnceCell<Vec<Pipe>>,
     pub(crate) state: RefCell<ProcessState>,
     /// Until the loss is told.
@@ -47,8 +47,22 @@ pub(crate) struct Process {
     /// How many bytes the pipes have delivered.
     received: Cell<usize>,
     enlisted: Cell<bool>,
+    begun: Cell<Begun>,
+    /// Who waits for it to begin.
+    starter: Cell<Option<Waker>>,
     pub(crate) exited: Moment,
     pub(crate) finished: Moment,
+}
+
+/// Whether `connection_made` has been told.
+#[derive(Default)]
+enum Begun {
+    #[default]
+    NotYet,
+    /// It has, or it panicked.
+    Yes(Result<(), Fault>),
+    /// And it never will.
+    Never,
 }
 
 /// One pipe of the child.
@@ -69,59 +83,64 @@ impl Drop for EnlistOnUnwind<'_> {
 }
 
 impl Process {
-    /// Puts a child on the loop. Nobody is told anything before [`begin`](Self::begin).
+    /// Puts a child on the loop. Nobody is told anything before [`begin_soon`](Self::begin_soon).
     ///
     /// # Errors
-    /// The poller's; the child is killed and reaped then.
+    /// The system's, when a pipe cannot be put there; the child is killed, and reaped by the loop, then.
     pub(crate) fn new(
         handle: &LoopHandle,
         spawned: Spawned,
         protocol: SharedSubprocessProtocol,
-        options: &Rc<StreamOptions>,
+        options: StreamOptions,
     ) -> io::Result<Rc<Self>> {
-        let id = handle.next_id();
-        let watch = Watch::new(handle, id, spawned.child);
         let process = Rc::new_cyclic(|me: &Weak<Self>| Self {
             handle: handle.clone(),
-            id,
+            id: handle.next_id(),
             me: me.clone(),
-            watch,
-            place: RefCell::default(),
+            watch: Watch::new(handle, spawned.child),
             pipes: OnceCell::new(),
             state: RefCell::new(ProcessState::new(spawned.pipes.len())),
             protocol: RefCell::new(Some(protocol)),
             received: Cell::new(0),
             enlisted: Cell::new(false),
+            begun: Cell::default(),
+            starter: Cell::default(),
             exited: Moment::default(),
             finished: Moment::default(),
         });
+        process.watch.attach(Rc::clone(&process) as Rc<dyn Source>);
         if let Err(error) = process.make_pipes(spawned.pipes, options) {
             process.abandon();
             return Err(error);
         }
-        let place = Registration::new(handle);
-        place.attach(Rc::clone(&process) as Rc<dyn Source>);
-        process.place.replace(Some(place));
-        process.watch.set_listener(process.me.clone());
         Ok(process)
     }
 
     fn make_pipes(
         self: &Rc<Self>,
         pipes: Vec<(RawFd, Direction, OwnedFd)>,
-        options: &Rc<StreamOptions>,
+        options: StreamOptions,
     ) -> io::Result<()> {
+        if pipes.is_empty() {
+            return Ok(());
+        }
+        let options = Rc::new(options);
         let mut drivers = Vec::with_capacity(pipes.len());
         let mut outcome = Ok(());
         for (fd, direction, ours) in pipes {
             let (_, feed) = Feed::new(self, fd).share();
-            match pipe::driver(&self.handle, ours, direction, feed, Rc::clone(options)) {
+            match pipe::driver(&self.handle, ours, direction, feed, Rc::clone(&options)) {
                 Ok(driver) => drivers.push(Pipe { fd, direction, driver }),
                 Err(error) => outcome = Err(error),
             }
         }
         let _ = self.pipes.set(drivers);
         outcome
+    }
+
+    pub(crate) fn me(&self) -> Rc<Self> {
+        let Some(me) = self.me.upgrade() else { unreachable!("it is being dropped") };
+        me
     }
 
     pub(crate) fn transport(self: &Rc<Self>) -> SubprocessTransportRef {
@@ -137,25 +156,55 @@ impl Process {
         self.pipes.get().into_iter().flatten().map(|pipe| &pipe.driver)
     }
 
-    /// Tells `connection_made`, then starts the pipes, so that nothing can overtake it. Called by the loop.
-    ///
-    /// # Errors
-    /// When `connection_made` panicked; the child is killed by then.
-    pub(crate) fn begin(self: &Rc<Self>) -> Result<(), Fault> {
-        let mut outcome = Ok(());
-        if self.state.borrow().untold() == Some(Notice::Made) {
-            self.handle.observe(&**self, &observe::Moment::Made);
-            outcome = self.tell(Notice::Made, "connection_made", |protocol, transport| {
-                protocol.connection_made(transport);
-            });
-            for pipe in self.pipes() {
-                // The protocol of a pipe is our own, and hears nothing of its beginning.
-                let _ = pipe.begin();
+    /// Has the child begin at the end of this turn, and not in the next one, which would be one more look at the poller for
+    /// each child.
+    pub(crate) fn begin_soon(&self) {
+        self.settle_soon();
+    }
+
+    /// Ready when the child has begun: with the panic of `connection_made`, after which it is killed; with `None` when it
+    /// never will.
+    pub(crate) fn poll_begun(&self, cx: &mut Context<'_>) -> Poll<Option<Result<(), Fault>>> {
+        match self.begun.take() {
+            Begun::NotYet => {
+                self.starter.set(Some(cx.waker().clone()));
+                Poll::Pending
             }
-            if let Err(error) = self.watch.start() {
-                self.end(Lost::Io(error));
-                self.watch.finish();
+            Begun::Yes(outcome) => Poll::Ready(Some(outcome)),
+            Begun::Never => Poll::Ready(None),
+        }
+    }
+
+    fn begin(self: &Rc<Self>) {
+        match guard::call("connection_made", || self.tell_made()) {
+            Ok(outcome) => self.has_begun(Begun::Yes(outcome)),
+            Err(caught) => {
+                self.handle.report(FaultReport::caught(caught));
+                self.has_begun(Begun::Never);
             }
+        }
+    }
+
+    fn has_begun(&self, begun: Begun) {
+        self.begun.set(begun);
+        if let Some(starter) = self.starter.take() {
+            starter.wake();
+        }
+    }
+
+    /// Tells `connection_made`, then starts the pipes, so that nothing can overtake it.
+    fn tell_made(self: &Rc<Self>) -> Result<(), Fault> {
+        self.handle.observe(&**self, &observe::Moment::Made);
+        let outcome = self.tell(Notice::Made, "connection_made", |protocol, transport| {
+            protocol.connection_made(transport);
+        });
+        for pipe in self.pipes() {
+            // The protocol of a pipe is our own, and hears nothing of its beginning.
+            let _ = pipe.begin();
+        }
+        if let Err(error) = self.watch.start() {
+            self.end(Lost::Io(error));
+            self.finish();
         }
         self.settle_now();
         outcome
@@ -163,7 +212,7 @@ impl Process {
 
     /// Takes back a child that has not begun: it is killed, and nobody is told anything. The loop reaps it. Says whether
     /// it could.
-    pub(crate) fn abandon(&self) -> bool {
+    pub(crate) fn abandon(self: &Rc<Self>) -> bool {
         if !self.state.borrow().is_unmade() {
             return false;
         }
@@ -173,7 +222,7 @@ impl Process {
         }
         self.watch.kill();
         if self.watch.start().is_err() {
-            self.watch.finish();
+            self.finish();
         }
         self.let_go();
         true
@@ -293,6 +342,7 @@ impl Process {
         });
         self.handle.callback_returned(Some(self.id), "connection_lost");
         self.handle.observe(&**self, &observe::Moment::Lost(&why));
+        self.watch.leave();
         self.let_go();
         let status = self.state.borrow().status();
         if let Some(status) = status {
@@ -362,10 +412,40 @@ impl Process {
         }
     }
 
-    /// Lets go of the protocol and of the place on the loop.
+    /// What a look at the child has found.
+    fn found(self: &Rc<Self>, reaped: Reaped) {
+        let status = match reaped {
+            Reaped::Not => return,
+            Reaped::Ended(status) => status,
+            Reaped::Stolen(status) => {
+                self.report_theft();
+                status
+            }
+        };
+        self.state.borrow_mut().exited(status);
+        if self.state.borrow().is_lost() {
+            // It was taken back, and waited only for this.
+            self.watch.leave();
+        }
+        self.settle_now();
+    }
+
+    /// Kills and reaps the child before returning: nobody will take another turn.
+    fn finish(self: &Rc<Self>) {
+        let reaped = self.watch.finish();
+        self.found(reaped);
+    }
+
+    #[cold]
+    fn report_theft(&self) {
+        let pid = self.watch.pid();
+        let text = format!("somebody else has reaped the child {pid}, so its status is unknown");
+        let fault = Fault::new("process_exited", text);
+        self.handle.report(FaultReport::broken_rule(fault).concerning(self.id, "a child process"));
+    }
+
+    /// Lets go of the protocol.
     fn let_go(&self) {
-        let place = self.place.take();
-        drop(place);
         let protocol = self.protocol.take();
         // Last, because dropping it may run user code.
         if let Err(caught) = guard::call("drop", || drop(protocol)) {
@@ -374,38 +454,40 @@ impl Process {
     }
 }
 
-impl Listener for Process {
-    fn child_ended(self: Rc<Self>, status: ExitStatus) {
-        self.state.borrow_mut().exited(status);
-        self.settle_now();
-    }
-}
-
 impl Settle for Process {
     fn settle(self: Rc<Self>) {
         self.enlisted.set(false);
-        self.settle_now();
+        if self.state.borrow().is_unmade() {
+            self.begin();
+        } else {
+            self.settle_now();
+        }
     }
 }
 
 impl Source for Process {
-    /// Nothing is polled for here: the child and the pipes have places of their own.
-    fn ready(self: Rc<Self>, _: Readiness) {}
+    /// The child may have ended; its pipes have places of their own.
+    fn ready(self: Rc<Self>, _: Readiness) {
+        let reaped = self.watch.reap();
+        self.found(reaped);
+    }
 
     /// Everything is told before this returns: the loop takes no other turn.
     fn shut(self: Rc<Self>) {
         if self.abandon() {
-            return;
+            self.has_begun(Begun::Never);
+        } else {
+            self.end(Lost::Aborted);
+            for pipe in self.pipes() {
+                pipe.shut();
+            }
         }
-        self.end(Lost::Aborted);
-        for pipe in self.pipes() {
-            pipe.shut();
-        }
-        self.watch.finish();
-        self.settle_now();
+        self.finish();
     }
 
+    /// One that was taken back is nobody's, and waits to be reaped.
     fn as_transport(&self) -> Option<&dyn BaseTransport> {
-        Some(self)
+        let lost = self.state.borrow().is_lost();
+        (!lost).then_some(self as &dyn BaseTransport)
     }
 }

@@ -130,6 +130,11 @@ impl ProcessState {
         !self.made && !self.lost
     }
 
+    /// Whether it is over: the loss is told, or it was taken back.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost
+    }
+
     /// Whether we have ended it, or it has ended by itself and everybody knows.
     pub(crate) fn is_closing(&self) -> bool {
         self.cause.is_some() || self.lost

@@ -9,6 +9,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::pin::Pin;
 use std::process::ExitStatus;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use rustix::process::Signal;
 use wharf_core::extra::Request;
@@ -18,6 +19,7 @@ use wharf_core::{
     SubprocessTransport, TransportId, WriteTransport, WriteTransportRef,
 };
 
+use crate::moment::{Moment, Place};
 use crate::pipe::Direction;
 use crate::process::Process;
 
@@ -85,11 +87,11 @@ impl SubprocessTransport for Process {
     }
 
     fn exited(&self) -> Pin<Box<dyn Future<Output = ExitStatus>>> {
-        Box::pin(self.exited.wait())
+        Box::pin(Wait::new(self.me(), |process| &process.exited))
     }
 
     fn finished(&self) -> Pin<Box<dyn Future<Output = ExitStatus>>> {
-        Box::pin(self.finished.wait())
+        Box::pin(Wait::new(self.me(), |process| &process.finished))
     }
 
     fn pipe_transport(&self, fd: i32) -> Option<PipeTransport> {
@@ -115,6 +117,34 @@ impl SubprocessTransport for Process {
 
     fn kill(&self) -> io::Result<()> {
         self.send_signal(Signal::KILL.as_raw())
+    }
+}
+
+/// The future of [`exited`](SubprocessTransport::exited) and [`finished`](SubprocessTransport::finished).
+struct Wait {
+    process: Rc<Process>,
+    moment: fn(&Process) -> &Moment,
+    place: Place,
+}
+
+impl Wait {
+    fn new(process: Rc<Process>, moment: fn(&Process) -> &Moment) -> Self {
+        Self { process, moment, place: Place::default() }
+    }
+}
+
+impl Future for Wait {
+    type Output = ExitStatus;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ExitStatus> {
+        let this = &mut *self;
+        (this.moment)(&this.process).poll(&mut this.place, cx)
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        (self.moment)(&self.process).leave(&mut self.place);
     }
 }
 

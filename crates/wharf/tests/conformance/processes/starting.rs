@@ -293,6 +293,7 @@ fn sp_29_a_start_that_is_given_up_kills_and_reaps_the_child() {
     assert!(ev.statistics().sources > 0);
     drop(starting);
     let handle = ev.handle.clone();
+    assert_eq!(handle.connections(), [], "it is nobody's, and waits to be reaped");
     ev.until(|| handle.statistics().sources == 0);
     assert_eq!((heard.lines(), heard.alive()), (Vec::new(), 0));
     // The same when the loop is not there to reap it.
