@@ -147,22 +147,21 @@ impl<F> Exec<F> {
     }
 }
 
-/// Starts a child and puts the protocol of `factory` on it. Ends after `connection_made` has returned.
-pub(crate) async fn from_settings<P: IntoSubprocessProtocol>(
+/// Starts a child and puts the protocol of `factory` on it. What is to be awaited ends after `connection_made` has returned.
+///
+/// Not `async`, because then the settings would be moved from one future into another, and a start is short of caches.
+pub(crate) fn start<P: IntoSubprocessProtocol>(
     handle: &LoopHandle,
     settings: Settings,
     factory: impl FnOnce() -> P,
-) -> io::Result<Started<P>> {
+) -> io::Result<(Starting, P::Shared)> {
     if handle.is_closed() {
         return Err(io::Error::other(LoopClosed));
     }
     let (shared, protocol) = factory().share();
-    let options = settings.pipes.clone();
-    let spawned = settings.spawn(handle.is_portable())?;
-    let process = Process::new(handle, spawned, protocol, options)?;
+    let process = Process::new(handle, settings, protocol)?;
     process.begin_soon();
-    let process = Starting { process, begun: false }.await?;
-    Ok((process.transport(), shared))
+    Ok((Starting { process, begun: false }, shared))
 }
 
 impl<P, F> IntoFuture for Exec<F>
@@ -174,7 +173,10 @@ where
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output>>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { from_settings(&self.handle, self.settings, self.factory).await })
+        Box::pin(async move {
+            let (starting, shared) = start(&self.handle, self.settings, self.factory)?;
+            Ok((starting.await?, shared))
+        })
     }
 }
 
@@ -186,20 +188,20 @@ impl<F> fmt::Debug for Exec<F> {
 
 /// A child whose maker waits for it to begin. Without that, dropping this takes the child back: without a word if its
 /// protocol knows nothing, else by an abort.
-struct Starting {
+pub(crate) struct Starting {
     process: Rc<Process>,
     begun: bool,
 }
 
 impl Future for Starting {
-    type Output = io::Result<Rc<Process>>;
+    type Output = io::Result<SubprocessTransportRef>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(outcome) = ready!(self.process.poll_begun(cx)) else {
             return Poll::Ready(Err(io::Error::other(LoopClosed)));
         };
         self.begun = true;
-        Poll::Ready(outcome.map(|()| Rc::clone(&self.process)).map_err(io::Error::other))
+        Poll::Ready(outcome.map(|()| self.process.transport()).map_err(io::Error::other))
     }
 }
 

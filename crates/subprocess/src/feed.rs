@@ -20,25 +20,25 @@ impl Feed {
 impl Protocol for Feed {
     fn data_received(&mut self, _: &TransportRef, data: &[u8]) {
         self.process.count_received(data.len());
-        self.process.tell_of_pipe("pipe_data_received", |protocol, transport| {
+        self.process.tell_of_pipe("pipe_data_received", &mut |protocol, transport| {
             protocol.pipe_data_received(transport, self.fd, data);
         });
     }
 
     fn pause_writing(&mut self, _: &TransportRef) {
-        self.process.tell_of_pipe("pause_writing", |protocol, transport| {
+        self.process.tell_of_pipe("pause_writing", &mut |protocol, transport| {
             protocol.pause_writing(transport, self.fd);
         });
     }
 
     fn resume_writing(&mut self, _: &TransportRef) {
-        self.process.tell_of_pipe("resume_writing", |protocol, transport| {
+        self.process.tell_of_pipe("resume_writing", &mut |protocol, transport| {
             protocol.resume_writing(transport, self.fd);
         });
     }
 
     fn connection_lost(&mut self, _: &TransportRef, why: &Lost) {
-        self.process.tell_of_pipe("pipe_connection_lost", |protocol, transport| {
+        self.process.tell_of_pipe("pipe_connection_lost", &mut |protocol, transport| {
             protocol.pipe_connection_lost(transport, self.fd, why);
         });
         self.process.pipe_lost();

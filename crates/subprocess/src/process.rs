@@ -26,7 +26,7 @@ use crate::child::Reaped;
 use crate::feed::Feed;
 use crate::moment::Moment;
 use crate::pipe::{self, Direction, PipeDriver};
-use crate::spawn::Spawned;
+use crate::settings::Settings;
 use crate::state::{Notice, ProcessState};
 use crate::watch::Watch;
 
@@ -73,6 +73,10 @@ pub(crate) struct Pipe {
     pub(crate) driver: Rc<PipeDriver>,
 }
 
+/// A callback of the protocol. Not generic, so that one path leads to all of them.
+pub(crate) type Callback<'a> =
+    &'a mut dyn FnMut(&mut dyn SubprocessProtocol, &SubprocessTransportRef);
+
 /// Has the process settled later when settling does not come to its end.
 struct EnlistOnUnwind<'a>(&'a Process);
 
@@ -83,16 +87,17 @@ impl Drop for EnlistOnUnwind<'_> {
 }
 
 impl Process {
-    /// Puts a child on the loop. Nobody is told anything before [`begin_soon`](Self::begin_soon).
+    /// Starts a child and puts it on the loop. Nobody is told anything before [`begin_soon`](Self::begin_soon).
     ///
     /// # Errors
-    /// The system's, when a pipe cannot be put there; the child is killed, and reaped by the loop, then.
+    /// When it cannot be started, and when one of its pipes cannot be put on the loop, which then reaps the child.
     pub(crate) fn new(
         handle: &LoopHandle,
-        spawned: Spawned,
+        settings: Settings,
         protocol: SharedSubprocessProtocol,
-        options: StreamOptions,
     ) -> io::Result<Rc<Self>> {
+        let options = settings.pipes.clone();
+        let spawned = settings.spawn(handle.is_portable())?;
         let process = Rc::new_cyclic(|me: &Weak<Self>| Self {
             handle: handle.clone(),
             id: handle.next_id(),
@@ -195,7 +200,7 @@ impl Process {
     /// Tells `connection_made`, then starts the pipes, so that nothing can overtake it.
     fn tell_made(self: &Rc<Self>) -> Result<(), Fault> {
         self.handle.observe(&**self, &observe::Moment::Made);
-        let outcome = self.tell(Notice::Made, "connection_made", |protocol, transport| {
+        let outcome = self.tell(Notice::Made, "connection_made", &mut |protocol, transport| {
             protocol.connection_made(transport);
         });
         for pipe in self.pipes() {
@@ -248,11 +253,7 @@ impl Process {
     }
 
     /// Tells the protocol something about a pipe, unless it hears nothing any more.
-    pub(crate) fn tell_of_pipe(
-        self: &Rc<Self>,
-        name: &'static str,
-        callback: impl FnOnce(&mut dyn SubprocessProtocol, &SubprocessTransportRef),
-    ) {
+    pub(crate) fn tell_of_pipe(self: &Rc<Self>, name: &'static str, callback: Callback<'_>) {
         if self.state.borrow().is_audible() {
             // A fault has been reported, and the state knows of it.
             let _ = self.call(name, callback);
@@ -316,7 +317,7 @@ impl Process {
     fn tell_exit(self: &Rc<Self>) {
         let audible = self.state.borrow().is_audible();
         if audible {
-            let _ = self.tell(Notice::Exited, "process_exited", |protocol, transport| {
+            let _ = self.tell(Notice::Exited, "process_exited", &mut |protocol, transport| {
                 protocol.process_exited(transport);
             });
         } else {
@@ -337,7 +338,7 @@ impl Process {
             state.take_cause()
         };
         // The state is at its end, so whatever the callback does, and a panic too, changes nothing any more.
-        let _ = self.call("connection_lost", |protocol, transport| {
+        let _ = self.call("connection_lost", &mut |protocol, transport| {
             protocol.connection_lost(transport, &why);
         });
         self.handle.callback_returned(Some(self.id), "connection_lost");
@@ -354,7 +355,7 @@ impl Process {
         self: &Rc<Self>,
         notice: Notice,
         name: &'static str,
-        callback: impl FnOnce(&mut dyn SubprocessProtocol, &SubprocessTransportRef),
+        callback: Callback<'_>,
     ) -> Result<(), Fault> {
         // Before anything is noted as told.
         self.assert_free();
@@ -365,11 +366,7 @@ impl Process {
     }
 
     /// Calls the protocol, which is known to be free, with panics caught. A protocol that panics loses its child.
-    fn call(
-        self: &Rc<Self>,
-        name: &'static str,
-        callback: impl FnOnce(&mut dyn SubprocessProtocol, &SubprocessTransportRef),
-    ) -> Result<(), Fault> {
+    fn call(self: &Rc<Self>, name: &'static str, callback: Callback<'_>) -> Result<(), Fault> {
         let protocol = self.protocol.borrow().clone();
         let Some(protocol) = protocol else { return Ok(()) };
         let transport = self.transport();

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use wharf_core::{PipeTransport, SubprocessProtocol, SubprocessTransportRef};
 use wharf_reactor::LoopHandle;
 
-use crate::exec::{from_settings, shell_command};
+use crate::exec::{shell_command, start};
 use crate::settings::{Settings, Stdio, command_setters};
 
 /// Enough for what programs say, and little enough that one which does not stop is harmless.
@@ -136,8 +136,8 @@ impl Run {
 
     async fn start(self) -> Result<Output, RunError> {
         let keep = Keep { limit: self.limit, ..Keep::default() };
-        let started = from_settings(&self.handle, self.settings, || keep).await?;
-        let (running, keep) = (Running(started.0), started.1);
+        let (starting, keep) = start(&self.handle, self.settings, || keep)?;
+        let running = Running(starting.await?);
         if let Some(PipeTransport::Write(stdin)) = running.0.pipe_transport(0) {
             stdin.write_bytes(self.input);
             stdin.close();
