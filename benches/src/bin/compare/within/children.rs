@@ -62,6 +62,7 @@ impl Measure {
 pub(super) fn starts(measure: Measure) -> Vec<Contender> {
     vec![
         contender("std: posix_spawn and wait", move || measure.of(starts_std)),
+        contender("the same with a pidfd", move || measure.of(starts_pidfd)),
         contender("the same with a pidfd on epoll", move || measure.of(starts_epoll)),
         contender("tokio process", move || {
             let runtime = runtime()?;
@@ -115,6 +116,16 @@ fn starts_std() -> io::Result<()> {
     Ok(())
 }
 
+/// What a pidfd costs by itself: it is waited for as the child was, in place.
+fn starts_pidfd() -> io::Result<()> {
+    for _ in 0..CHILDREN {
+        let child = Command::new(PROGRAM).spawn()?;
+        let end = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
+        reap(&end, WaitIdOptions::EXITED)?;
+    }
+    Ok(())
+}
+
 /// What a loop cannot do without: it waits for a child as for anything else.
 fn starts_epoll() -> io::Result<()> {
     let poller = epoll::create(epoll::CreateFlags::CLOEXEC)?;
@@ -125,13 +136,17 @@ fn starts_epoll() -> io::Result<()> {
         epoll::add(&poller, &end, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?;
         events.clear();
         epoll::wait(&poller, spare_capacity(&mut events), None)?;
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-        let status = waitid(WaitId::PidFd(end.as_fd()), options)?;
-        if status.and_then(|status| status.exit_status()) != Some(0) {
-            return Err(wrong("a child failed"));
-        }
+        reap(&end, WaitIdOptions::EXITED | WaitIdOptions::NOHANG)?;
     }
     Ok(())
+}
+
+fn reap(end: &OwnedFd, options: WaitIdOptions) -> io::Result<()> {
+    let status = waitid(WaitId::PidFd(end.as_fd()), options)?;
+    match status.and_then(|status| status.exit_status()) {
+        Some(0) => Ok(()),
+        _ => Err(wrong("a child failed")),
+    }
 }
 
 async fn starts_tokio() -> io::Result<()> {
