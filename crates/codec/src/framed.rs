@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio_util::codec::Decoder;
@@ -19,13 +20,18 @@ const MAX_BUFFERED: usize = 16 * 1024 * 1024;
 const SHORT_REST: usize = 1024;
 const LONG_READ: usize = 8 * 1024;
 
+/// How long a peer whose frame was refused is heard out, so that it hears the answer.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// What becomes of a connection on which something came that is no frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum AfterError {
     /// It ends at once, and what is queued is dropped: `connection_lost` gets the error as [`Lost::Failed`].
     #[default]
     Fail,
-    /// It is closed after what is queued has gone out, an answer for example.
+    /// It is closed after what is queued has gone out, an answer for example. A peer that goes on sending hears it: what it
+    /// sends is thrown away until it ends, for five seconds at most, as by
+    /// [`close_lingering`](TransportRef::close_lingering).
     Close,
     /// Decoding goes on with what follows, where the codec can tell that.
     GoOn,
@@ -181,7 +187,7 @@ where
                     };
                     match after {
                         AfterError::Fail => transport.fail(error.into()),
-                        AfterError::Close => transport.close(),
+                        AfterError::Close => transport.close_lingering(LAST_WORDS),
                         AfterError::GoOn if end && !moved => break,
                         AfterError::GoOn => {}
                     }

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use wharf_codec::{
@@ -117,16 +118,54 @@ fn an_error_ends_the_connection_unless_said_otherwise() {
     assert_eq!(log.take(), told);
 }
 
+/// A protocol of short lines that answers an error and closes.
+fn closing(log: &Log) -> Framed<LineCodec, Lines> {
+    let codec = LineCodec::builder().limit(8).build().unwrap();
+    Framed::new(codec, Lines { after: AfterError::Close, ..Lines::new(log) })
+}
+
 #[test]
 fn an_error_may_be_answered_before_the_close() {
     let (stage, log) = (Stage::new(), Log::default());
-    let codec = LineCodec::builder().limit(8).build().unwrap();
-    let after = AfterError::Close;
-    let (_, _, wire) = stage.wire(Framed::new(codec, Lines { after, ..Lines::new(&log) }));
+    let (transport, _, wire) = stage.wire(closing(&log));
     wire.send(b"much too long\ntwo\n");
     stage.run();
     assert_eq!(wire.take(), b"no frame\n");
     assert_eq!(wire.seen(), Seen::Eof);
+    assert!(transport.is_closing());
+    let error = "error: a frame is longer than 8 bytes";
+    assert_eq!(log.take(), ["made", error]);
+    wire.close();
+    stage.run();
+    assert_eq!(log.take(), ["lost: closed by us"]);
+}
+
+#[test]
+fn a_peer_that_goes_on_after_its_error_hears_the_answer() {
+    let (stage, log) = (Stage::new(), Log::default());
+    let (_, _, wire) = stage.wire(closing(&log));
+    wire.send(b"much too long\n");
+    // The rest is more than one read takes, and would be left unread by a plain close, which a reset answers.
+    wire.send(&[b'x'; 600_000]);
+    stage.run();
+    wire.send(b"and more\n");
+    stage.run();
+    assert_eq!(wire.seen(), Seen::Eof, "no reset overtakes the answer");
+    assert_eq!(wire.take(), b"no frame\n");
+    assert_eq!(log.take(), ["made", "error: a frame is longer than 8 bytes"], "nothing is decoded");
+    stage.advance(Duration::from_secs(5));
+    stage.run();
+    assert_eq!(log.take(), ["lost: closed by us"], "but not for ever");
+}
+
+#[test]
+fn an_error_in_the_last_bytes_is_answered_and_closed_at_once() {
+    let (stage, log) = (Stage::new(), Log::default());
+    let (_, _, wire) = stage.wire(closing(&log));
+    wire.send(b"much too long");
+    wire.shutdown();
+    stage.run();
+    assert_eq!(wire.take(), b"no frame\n");
     let told = ["made", "error: a frame is longer than 8 bytes", "lost: closed by us"];
     assert_eq!(log.take(), told);
 }
