@@ -12,6 +12,7 @@ mod contract;
 mod inner;
 mod log;
 mod receive;
+mod sharing;
 mod tag;
 mod transport;
 

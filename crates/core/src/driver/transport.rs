@@ -8,7 +8,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::StreamDriver;
-use super::contract::{Host, IoAccess, Outflow, StreamIo, Traffic};
+use super::contract::{Host, IoAccess, Outflow, StreamIo, StreamOptions, Traffic};
 use super::inner::{Elsewhere, Inner, is_transient};
 use super::tag::Tag;
 use crate::buffer::{MAX_SLICES, WriteQueue};
@@ -308,7 +308,10 @@ impl<I: StreamIo> WriteTransport for StreamDriver<I> {
     fn set_write_buffer_limits(&self, limits: Limits) {
         let mut inner = self.inner.borrow_mut();
         let inner = &mut *inner;
-        Rc::make_mut(&mut inner.options).limits = limits;
+        if inner.options.limits != limits {
+            let changed = StreamOptions { limits, ..(*inner.options).clone() };
+            inner.options = changed.shared(self.host().resources());
+        }
         if I::LAYERED {
             inner.io.limits_changed(&limits);
         }
