@@ -194,6 +194,7 @@ impl EventLoopBuilder {
             signals: Signals::new(waker),
             watches: RefCell::default(),
             resources: Resources::default(),
+            scheduler: RefCell::default(),
             next_id: Cell::new(1),
             ages: RefCell::default(),
             busy_poll,

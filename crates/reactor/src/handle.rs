@@ -80,6 +80,8 @@ pub(crate) struct LoopState {
     pub(crate) signals: Signals,
     pub(crate) watches: Watches,
     pub(crate) resources: Resources,
+    /// The handle that layers share, while one of them has it.
+    pub(crate) scheduler: RefCell<Weak<LoopHandle>>,
     pub(crate) next_id: Cell<u64>,
     pub(crate) ages: RefCell<Ages>,
     /// How long to poll before going to sleep, if at all.
@@ -407,6 +409,15 @@ impl Scheduler for LoopHandle {
 }
 
 impl Host for LoopHandle {
+    fn to_scheduler(&self) -> Rc<dyn Scheduler> {
+        let mut shared = self.0.scheduler.borrow_mut();
+        shared.upgrade().unwrap_or_else(|| {
+            let handle = Rc::new(self.clone());
+            *shared = Rc::downgrade(&handle);
+            handle
+        })
+    }
+
     #[cfg(feature = "tracing")]
     #[inline]
     fn inside<R>(&self, transport: TransportId, callback: impl FnOnce() -> R) -> R {

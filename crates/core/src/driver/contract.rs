@@ -176,6 +176,12 @@ impl<H> fmt::Debug for Anchor<H> {
 
 /// What a stream driver needs of the loop it lives on.
 pub trait Host: Scheduler + Clone {
+    /// The loop as whoever stands on a transport sees it. A host that gives the same object again spares each layer one of
+    /// its own.
+    fn to_scheduler(&self) -> Rc<dyn Scheduler> {
+        Rc::new(self.clone())
+    }
+
     /// Lends the loop's read buffer to `read`, for the time of one read and its callback.
     fn with_read_buffer<R>(&self, read: impl FnOnce(&mut [u8]) -> R) -> R;
 

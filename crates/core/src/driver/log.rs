@@ -1,9 +1,7 @@
 //! The driver's wire logs: switching them on and off, and writing what they have gathered, with nothing borrowed.
 
-use std::rc::Rc;
-
 use super::StreamDriver;
-use super::contract::StreamIo;
+use super::contract::{Host, StreamIo};
 use super::inner::Rare;
 use crate::extra::{LocalAddr, PeerAddr, Request};
 use crate::guard::{self, FaultReport};
@@ -80,7 +78,7 @@ impl<I: StreamIo> Tapped for StreamDriver<I> {
         if self.is_lost() {
             return false;
         }
-        let clock = Rc::new(self.host().clone()) as Rc<dyn Scheduler>;
+        let clock = self.host().to_scheduler();
         let recorder = Recorder::new(log, self.subject(), clock);
         let mut inner = self.inner.borrow_mut();
         inner.rare().logs.add(recorder);

@@ -215,7 +215,7 @@ impl<I: StreamIo> BaseTransport for StreamDriver<I> {
     }
 
     fn scheduler(&self) -> Rc<dyn Scheduler> {
-        Rc::new(self.host().clone())
+        self.host().to_scheduler()
     }
 }
 

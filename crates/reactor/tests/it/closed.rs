@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use wharf_core::Scheduler;
+use wharf_core::driver::Host;
 use wharf_core::memory::ManualClock;
 use wharf_core::schedule::Settle;
 use wharf_reactor::{FaultPolicy, TaskError};
@@ -19,6 +20,7 @@ both_paths!(
     blocking_work_is_not_begun,
     tokens_of_before_are_harmless,
     the_state_goes_with_the_last_handle,
+    layers_share_one_handle_that_goes_with_the_last_of_them,
     what_is_settled_too_late_keeps_nothing_alive,
     what_is_queued_is_dropped_without_being_run,
 );
@@ -90,6 +92,18 @@ fn tokens_of_before_are_harmless(path: Path) {
     soon.cancel();
     timer.cancel();
     assert_eq!(log.take(), ["soon"]);
+}
+
+fn layers_share_one_handle_that_goes_with_the_last_of_them(path: Path) {
+    let drops = Drops::default();
+    let clock = TokenClock(ManualClock::new(), drops.token());
+    let ev = builder(path).clock(clock).build().unwrap();
+    let first = ev.handle().to_scheduler();
+    assert!(Rc::ptr_eq(&first, &ev.handle().to_scheduler()));
+    drop(ev);
+    assert_eq!(drops.count(), 0, "a layer has its handle");
+    drop(first);
+    assert_eq!(drops.count(), 1);
 }
 
 fn the_state_goes_with_the_last_handle(path: Path) {

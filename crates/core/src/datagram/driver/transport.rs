@@ -93,7 +93,7 @@ impl<I: DatagramIo, H: Host> BaseTransport for DatagramDriver<I, H> {
     }
 
     fn scheduler(&self) -> Rc<dyn Scheduler> {
-        Rc::new(self.host.clone())
+        self.host.to_scheduler()
     }
 }
 
