@@ -88,14 +88,12 @@ pub(crate) trait Engine {
 /// The buffered connection of rustls 0.23.
 pub(crate) struct Rustls {
     connection: Connection,
-    /// A client knows whom it has asked for.
-    name: Option<ServerName<'static>>,
+    /// A client knows whom it has asked for. Behind a pointer, because servers have none.
+    name: Option<Box<ServerName<'static>>>,
     /// The peer has said goodbye.
     ended: bool,
     /// We have said goodbye.
     said_goodbye: bool,
-    /// What the engine died of.
-    dead: Option<rustls::Error>,
 }
 
 impl Rustls {
@@ -105,7 +103,7 @@ impl Rustls {
         name: ServerName<'static>,
     ) -> Result<Self, rustls::Error> {
         let connection = ClientConnection::new(config.rustls.clone(), name.clone())?;
-        Ok(Self::new(connection.into(), Some(name)))
+        Ok(Self::new(connection.into(), Some(Box::new(name))))
     }
 
     /// The server's side.
@@ -113,44 +111,32 @@ impl Rustls {
         Ok(Self::new(ServerConnection::new(config.rustls.clone())?.into(), None))
     }
 
-    fn new(mut connection: Connection, name: Option<ServerName<'static>>) -> Self {
+    fn new(mut connection: Connection, name: Option<Box<ServerName<'static>>>) -> Self {
         // How much is taken is the transport's business: one rule for the whole stack.
         connection.set_buffer_limit(None);
-        Self { connection, name, ended: false, said_goodbye: false, dead: None }
+        Self { connection, name, ended: false, said_goodbye: false }
     }
 }
 
 impl Rustls {
     /// Opens the records that were fed; says how much plaintext there is to read.
     fn process(&mut self) -> Result<usize, rustls::Error> {
-        if !self.said_goodbye {
-            let state = self.connection.process_new_packets()?;
-            self.ended = state.peer_has_closed();
-            return Ok(state.plaintext_bytes_to_read());
-        }
-        // In a debug build rustls asserts that no alert follows a goodbye, and a peer whose records are bad makes it want to
-        // send one. That is an end of this connection, and not the user's fault.
-        let connection = &mut self.connection;
-        let processed = guard::call("process_new_packets", || connection.process_new_packets())
-            .unwrap_or_else(|caught| Err(rustls::Error::General(caught.fault.message().into())));
-        match processed {
-            Ok(state) => {
-                self.ended = state.peer_has_closed();
-                Ok(state.plaintext_bytes_to_read())
-            }
-            Err(error) => {
-                self.dead = Some(error.clone());
-                Err(error)
-            }
-        }
+        let state = if self.said_goodbye {
+            // In a debug build rustls asserts that no alert follows a goodbye, and a peer whose records are bad makes it want
+            // to send one. That is an end of this connection, and not the user's fault.
+            let connection = &mut self.connection;
+            guard::call("process_new_packets", || connection.process_new_packets())
+                .unwrap_or_else(|caught| Err(rustls::Error::General(caught.fault.message().into())))
+        } else {
+            self.connection.process_new_packets()
+        }?;
+        self.ended = state.peer_has_closed();
+        Ok(state.plaintext_bytes_to_read())
     }
 }
 
 impl Engine for Rustls {
     fn feed(&mut self, data: &mut [u8]) -> Result<usize, rustls::Error> {
-        if let Some(error) = &self.dead {
-            return Err(error.clone());
-        }
         if self.ended {
             // Whatever follows a goodbye means nothing.
             return Ok(data.len());

@@ -1,54 +1,53 @@
 //! [`Incoming`]: records that have come and were not opened yet, in a buffer that is borrowed while there are any.
 
-use crate::host::Pool;
+use crate::host::{Buffer, Pool};
 
 /// A buffer grows by this much when nothing fits any more: a record that is still to be completed, at least.
 const GROWTH: usize = 32 * 1024;
 
 #[derive(Debug, Default)]
-pub(crate) struct Incoming {
-    buffer: Box<[u8]>,
-    start: usize,
-    end: usize,
-}
+pub(crate) struct Incoming(Option<Box<Buffer>>);
 
 impl Incoming {
     pub(crate) fn is_empty(&self) -> bool {
-        self.start == self.end
+        self.0.as_ref().is_none_or(|buffer| buffer.start == buffer.end)
     }
 
     /// What has come and was not taken.
     pub(crate) fn bytes(&mut self) -> &mut [u8] {
-        &mut self.buffer[self.start..self.end]
+        match &mut self.0 {
+            Some(buffer) => &mut buffer.bytes[buffer.start..buffer.end],
+            None => &mut [],
+        }
     }
 
     /// The first `count` bytes were taken.
     pub(crate) fn consume(&mut self, count: usize) {
-        self.start += count;
-        debug_assert!(self.start <= self.end);
+        if let Some(buffer) = &mut self.0 {
+            buffer.start += count;
+            debug_assert!(buffer.start <= buffer.end);
+        }
     }
 
     /// Drops everything.
     pub(crate) fn clear(&mut self) {
-        self.start = self.end;
+        if let Some(buffer) = &mut self.0 {
+            buffer.start = buffer.end;
+        }
     }
 
     /// Lends what is free to `read`, which says how much of it was filled.
     pub(crate) fn fill(&mut self, pool: &Pool, read: &mut dyn FnMut(&mut [u8]) -> usize) {
-        if self.buffer.is_empty() {
-            self.buffer = pool.take_buffer();
+        let Buffer { bytes, start, end } = &mut **self.0.get_or_insert_with(|| pool.take_buffer());
+        if *start > 0 {
+            bytes.copy_within(*start..*end, 0);
+            *end -= *start;
+            *start = 0;
         }
-        if self.start > 0 {
-            self.buffer.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
+        if *end == bytes.len() {
+            bytes.resize(*end + GROWTH, 0);
         }
-        if self.end == self.buffer.len() {
-            let mut larger = std::mem::take(&mut self.buffer).into_vec();
-            larger.resize(self.end + GROWTH, 0);
-            self.buffer = larger.into();
-        }
-        self.end += read(&mut self.buffer[self.end..]);
+        *end += read(&mut bytes[*end..]);
     }
 
     /// Appends a copy of `data`.
@@ -65,9 +64,10 @@ impl Incoming {
 
     /// Gives the buffer back when nothing is in it.
     pub(crate) fn release(&mut self, pool: &Pool) {
-        if self.is_empty() && !self.buffer.is_empty() {
-            pool.put_buffer(std::mem::take(&mut self.buffer));
-            (self.start, self.end) = (0, 0);
+        if self.is_empty() {
+            if let Some(buffer) = self.0.take() {
+                pool.put_buffer(buffer);
+            }
         }
     }
 }
@@ -92,6 +92,6 @@ mod tests {
         assert!(out == data);
         incoming.clear();
         incoming.release(&pool);
-        assert!(incoming.buffer.is_empty(), "an idle connection owns no buffer");
+        assert!(incoming.0.is_none(), "an idle connection owns no buffer");
     }
 }

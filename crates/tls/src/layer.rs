@@ -12,6 +12,7 @@ use std::io;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use wharf_core::driver::{Readiness, StreamDriver, StreamOptions};
 use wharf_core::extra::WritingPaused;
@@ -22,7 +23,7 @@ use wharf_core::shared::{self, Reception};
 use wharf_core::{KeepOpen, Lost, Scheduler, StreamProtocol, Transport, TransportRef};
 
 use crate::admission::{Admission, Ticket};
-use crate::engine::Engine;
+use crate::engine::Rustls;
 use crate::error::Error;
 use crate::host::LayerHost;
 use crate::io::TlsIo;
@@ -42,21 +43,19 @@ pub(crate) type Established = Box<dyn FnOnce(Result<&TransportRef, &Error>)>;
 pub(crate) struct Layer {
     me: Weak<Self>,
     side: Arc<Side>,
-    /// Until there is a transport below.
-    upper: RefCell<Option<Box<Beginning>>>,
-    /// While there is a transport below.
-    stream: RefCell<Option<Stream>>,
+    parts: RefCell<Parts>,
     /// Whether the protocol above knew the transport below before.
     took_over: Cell<bool>,
-    outcome: RefCell<Outcome>,
-    /// The transport above, while whoever waits for it waits for a layer that is above it.
-    above: RefCell<Option<TransportRef>>,
-    callback: RefCell<Option<Established>>,
-    ticket: RefCell<Option<Ticket>>,
-    timer: RefCell<Option<Box<dyn Timer>>>,
     /// A deadline has passed, and was not looked at.
     expired: Cell<bool>,
     enlisted: Cell<bool>,
+}
+
+struct Parts {
+    /// While there is a transport below.
+    stream: Option<Stream>,
+    /// While it begins, and while it ends: what an idle connection does without.
+    passage: Option<Box<Passage>>,
 }
 
 #[derive(Clone)]
@@ -65,43 +64,84 @@ struct Stream {
     driver: Rc<Driver>,
 }
 
-/// What a layer has before there is a transport below it.
-struct Beginning {
-    protocol: StreamProtocol,
-    engine: Result<Box<dyn Engine>, Error>,
+/// What a layer needs on its way in, and a part of it on its way out.
+#[derive(Default)]
+struct Passage {
+    /// The protocol above, until there is a transport below.
+    protocol: Option<StreamProtocol>,
+    outcome: Outcome,
+    /// Whether somebody has an answer that he may await.
+    awaited: bool,
+    /// The transport above, while whoever waits for it waits for a layer that is above it.
+    above: Option<TransportRef>,
+    callback: Option<Established>,
+    ticket: Option<Ticket>,
+    timer: Option<Box<dyn Timer>>,
 }
 
 /// How the handshake ended, for whoever waits for it.
+#[derive(Default)]
 enum Outcome {
     Pending(Option<Waker>),
     Known(Result<TransportRef, Error>),
-    Taken,
+    /// Somebody has it, or nobody wants it.
+    #[default]
+    Told,
+}
+
+impl Passage {
+    /// Takes note of the outcome; gives whoever waits for it. A success that nobody waits for need not be kept.
+    fn settle(&mut self, outcome: Result<TransportRef, Error>) -> Option<Waker> {
+        let waker = match std::mem::take(&mut self.outcome) {
+            Outcome::Pending(waker) => waker,
+            _ => None,
+        };
+        if waker.is_some() || self.awaited || outcome.is_err() {
+            self.outcome = Outcome::Known(outcome);
+        }
+        waker
+    }
+
+    /// Whether nothing is in it.
+    fn is_over(&self) -> bool {
+        let Self { protocol, outcome, awaited, above, callback, ticket, timer } = self;
+        matches!(outcome, Outcome::Told)
+            && !awaited
+            && protocol.is_none()
+            && above.is_none()
+            && callback.is_none()
+            && ticket.is_none()
+            && timer.is_none()
+    }
 }
 
 impl Layer {
     /// A layer for `protocol` that has no transport below it yet.
     pub(crate) fn new(side: Arc<Side>, protocol: StreamProtocol) -> Rc<Self> {
-        let engine = side.engine();
+        let passage = Passage {
+            protocol: Some(protocol),
+            outcome: Outcome::Pending(None),
+            ..Passage::default()
+        };
         Rc::new_cyclic(|me| Self {
             me: me.clone(),
             side,
-            upper: RefCell::new(Some(Box::new(Beginning { protocol, engine }))),
-            stream: RefCell::default(),
+            parts: RefCell::new(Parts { stream: None, passage: Some(Box::new(passage)) }),
             took_over: Cell::new(false),
-            outcome: RefCell::new(Outcome::Pending(None)),
-            above: RefCell::default(),
-            callback: RefCell::default(),
-            ticket: RefCell::default(),
-            timer: RefCell::default(),
             expired: Cell::new(false),
             enlisted: Cell::new(false),
         })
     }
 
-    /// Begins on `below`. With `leftover` the protocol above has been that of `below`, and goes on.
-    pub(crate) fn begin(&self, below: &TransportRef, leftover: Option<&[u8]>) {
-        let Some(beginning) = self.upper.take() else { return };
-        let Beginning { protocol, engine } = *beginning;
+    /// Begins on `below`. With `leftover` the protocol above has been that of `below`, and goes on; somebody may await the
+    /// outcome then.
+    pub(crate) fn begin(
+        &self,
+        below: &TransportRef,
+        engine: Result<Rustls, Error>,
+        leftover: Option<&[u8]>,
+    ) {
+        let Some(protocol) = self.take(|passage| passage.protocol.take()) else { return };
         let engine = match engine {
             Ok(engine) => engine,
             Err(error) => {
@@ -111,20 +151,15 @@ impl Layer {
             }
         };
         let host = LayerHost::new(below.scheduler());
-        let timeouts = self.side.timeouts();
-        let session = Session::new(
-            engine,
-            below.clone(),
-            host.clone(),
-            Weak::clone(&self.me),
-            timeouts.shutdown,
-        );
+        let session = Session::new(engine, below.clone(), host.clone(), Weak::clone(&self.me));
         let options =
             StreamOptions { limits: below.write_buffer_limits(), ..StreamOptions::default() };
+        let options = options.shared(host.resources());
         let io = TlsIo(Rc::clone(&session));
-        let driver = StreamDriver::anchored(io, host, below.id(), protocol, Rc::new(options));
+        let driver = StreamDriver::anchored(io, host, below.id(), protocol, options);
         if leftover.is_some() {
             self.took_over.set(true);
+            self.with_passage(|passage| passage.awaited = true);
             if !below.is_reading() {
                 // The user's pause is about plaintext; the handshake goes on.
                 driver.handle().pause_reading();
@@ -133,15 +168,40 @@ impl Layer {
             driver.take_over(below.extra::<WritingPaused>().is_some());
         }
         session.begin(leftover.unwrap_or_default());
-        self.timer.replace(Some(session.set_timer(timeouts.handshake)));
-        self.stream.replace(Some(Stream { session, driver }));
+        self.set_timer(&session, self.side.timeouts().handshake);
+        self.parts.borrow_mut().stream = Some(Stream { session, driver });
         if leftover.is_some_and(|leftover| !leftover.is_empty()) {
             self.enlist();
         }
     }
 
     fn stream(&self) -> Option<Stream> {
-        self.stream.borrow().clone()
+        self.parts.borrow().stream.clone()
+    }
+
+    /// How long our goodbye waits for an answer.
+    pub(crate) fn patience(&self) -> Duration {
+        self.side.timeouts().shutdown
+    }
+
+    // ---- what it has for a while ----
+
+    /// Changes the passage, which there is from now on.
+    fn with_passage<R>(&self, change: impl FnOnce(&mut Passage) -> R) -> R {
+        change(self.parts.borrow_mut().passage.get_or_insert_default())
+    }
+
+    /// Takes something out of the passage, if there is one and it has that.
+    fn take<T>(&self, take: impl FnOnce(&mut Passage) -> Option<T>) -> Option<T> {
+        self.parts.borrow_mut().passage.as_deref_mut().and_then(take)
+    }
+
+    /// Lets go of the passage when nothing is in it.
+    fn leave_passage(&self) {
+        let passage = &mut self.parts.borrow_mut().passage;
+        if passage.as_deref().is_some_and(Passage::is_over) {
+            *passage = None;
+        }
     }
 
     /// Has the layer settled before the turn ends. Says whether it will be: one that is over has nothing to settle.
@@ -201,14 +261,14 @@ impl Layer {
     /// A server's handshake waits for its turn.
     fn is_admitted(&self, session: &Session) -> bool {
         let Side::Server(config) = &*self.side else { return true };
-        if self.ticket.borrow().is_some() {
+        if self.parts.borrow().passage.as_deref().is_some_and(|passage| passage.ticket.is_some()) {
             return true;
         }
         let ticket = Admission::of(session.host()).admit(&self.me, config, session.host());
         let admitted = ticket.is_some();
         if admitted {
             config.statistics.count_started();
-            self.ticket.replace(ticket);
+            self.with_passage(|passage| passage.ticket = ticket);
         }
         session.set_queued(!admitted);
         admitted
@@ -217,7 +277,7 @@ impl Layer {
     /// The handshake is over: the protocol is told its transport, and whoever waits is given it.
     fn establish(&self, stream: &Stream) {
         self.cancel_timer();
-        drop(self.ticket.take());
+        drop(self.take(|passage| passage.ticket.take()));
         if let Side::Server(config) = &*self.side {
             config.statistics.count_finished();
         }
@@ -241,7 +301,7 @@ impl Layer {
 
     fn fail_with(&self, error: Error, lost: Lost) {
         self.cancel_timer();
-        drop(self.ticket.take());
+        drop(self.take(|passage| passage.ticket.take()));
         let Some(stream) = self.stream() else { return };
         stream.session.host().observe(&*stream.driver, &Moment::Failed(&error));
         if let Side::Server(config) = &*self.side {
@@ -264,35 +324,33 @@ impl Layer {
 
     /// Gives the outcome to whoever waits. Says whether somebody does, who has yet to take it.
     fn tell_outcome(&self, outcome: Result<TransportRef, Error>) -> bool {
-        let callback = self.callback.take();
-        if let Some(callback) = callback {
+        if let Some(callback) = self.take(|passage| passage.callback.take()) {
             let told = guard::call("on_established", || callback(outcome.as_ref()));
             if let (Err(caught), Some(stream)) = (told, self.stream()) {
                 stream.session.host().report(FaultReport::caught(caught));
             }
         }
-        let before = self.outcome.replace(Outcome::Known(outcome));
-        match before {
-            Outcome::Pending(Some(waker)) => {
-                waker.wake();
-                true
-            }
-            _ => false,
-        }
+        let waiter = self.with_passage(|passage| passage.settle(outcome));
+        self.leave_passage();
+        waiter.map(Waker::wake).is_some()
     }
 
     // ---- deadlines ----
 
+    fn set_timer(&self, session: &Session, after: Duration) {
+        let timer = session.set_timer(after);
+        self.with_passage(|passage| passage.timer = Some(timer));
+    }
+
     fn cancel_timer(&self) {
-        let timer = self.timer.take();
-        if let Some(timer) = timer {
+        if let Some(timer) = self.take(|passage| passage.timer.take()) {
             timer.cancel();
         }
     }
 
     /// A timer has run. What follows is told when the layer is settled, not inside of the timer's guard.
     pub(crate) fn deadline_passed(&self) {
-        self.timer.take();
+        drop(self.take(|passage| passage.timer.take()));
         self.expired.set(true);
         self.enlist();
     }
@@ -300,8 +358,8 @@ impl Layer {
     /// Our goodbye has been said: the peer's is waited for, but not for ever.
     pub(crate) fn goodbye_said(&self) {
         if let Some(stream) = self.stream() {
-            if !stream.session.patience().is_zero() {
-                self.timer.replace(Some(stream.session.set_timer(stream.session.patience())));
+            if !self.patience().is_zero() {
+                self.set_timer(&stream.session, self.patience());
             }
         }
         self.enlist();
@@ -314,7 +372,7 @@ impl Layer {
             return;
         }
         if session.made_progress() {
-            self.timer.replace(Some(session.set_timer(session.patience())));
+            self.set_timer(session, self.patience());
             return;
         }
         session.abort();
@@ -324,30 +382,50 @@ impl Layer {
     // ---- whoever waits for the handshake ----
 
     pub(crate) fn on_established(&self, callback: Established) {
-        self.callback.replace(Some(callback));
+        self.with_passage(|passage| passage.callback = Some(callback));
     }
 
     pub(crate) fn poll_outcome(&self, cx: &mut Context<'_>) -> Poll<Result<TransportRef, Error>> {
-        let mut outcome = self.outcome.borrow_mut();
-        match std::mem::replace(&mut *outcome, Outcome::Taken) {
-            Outcome::Known(known) => {
-                drop(outcome);
+        let known = self.take(|passage| match std::mem::take(&mut passage.outcome) {
+            Outcome::Known(known) => Some(known),
+            Outcome::Pending(_) => {
+                passage.outcome = Outcome::Pending(Some(cx.waker().clone()));
+                None
+            }
+            Outcome::Told => None,
+        });
+        match known {
+            Some(known) => {
                 self.forget_waiter();
                 Poll::Ready(known)
             }
-            Outcome::Pending(_) => {
-                *outcome = Outcome::Pending(Some(cx.waker().clone()));
-                Poll::Pending
-            }
-            Outcome::Taken => Poll::Pending,
+            None => match self.established() {
+                Some(transport) => Poll::Ready(Ok(transport)),
+                None => Poll::Pending,
+            },
         }
+    }
+
+    /// The transport above, once the handshake is over, and while neither side is broken or lost.
+    fn established(&self) -> Option<TransportRef> {
+        let stream = self.stream().filter(|stream| stream.session.can_say_goodbye())?;
+        Some(stream.driver.handle())
     }
 
     /// Nobody waits any more: what has come is delivered.
     pub(crate) fn forget_waiter(&self) {
-        if let Outcome::Pending(waker) = &mut *self.outcome.borrow_mut() {
-            *waker = None;
-        }
+        let forgotten = self.take(|passage| {
+            passage.awaited = false;
+            match &mut passage.outcome {
+                Outcome::Pending(waker) => {
+                    *waker = None;
+                    None
+                }
+                outcome => Some(std::mem::take(outcome)),
+            }
+        });
+        drop(forgotten);
+        self.leave_passage();
         if let Some(stream) = self.stream() {
             if stream.session.release() {
                 self.enlist();
@@ -382,7 +460,7 @@ impl shared::Layer for Layer {
     }
 
     fn connection_made(&self, below: &TransportRef) {
-        self.begin(below, None);
+        self.begin(below, self.side.engine(), None);
     }
 
     fn get_buffer(&self, _: Option<usize>, read: &mut dyn FnMut(&mut [u8]) -> usize) {
@@ -426,7 +504,7 @@ impl shared::Layer for Layer {
     fn connection_lost(&self, _: &TransportRef, why: &Lost) {
         let Some(stream) = self.stream() else {
             // It never began: whoever made it has given up.
-            self.upper.take();
+            drop(self.take(|passage| passage.protocol.take()));
             return;
         };
         if stream.session.phase() == Phase::Open {
@@ -451,7 +529,9 @@ impl shared::Layer for Layer {
             }
         }
         self.cancel_timer();
-        self.stream.take();
+        self.leave_passage();
+        let stream = self.parts.borrow_mut().stream.take();
+        drop(stream);
     }
 
     fn poll_established(
@@ -459,21 +539,24 @@ impl shared::Layer for Layer {
         _: &TransportRef,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<TransportRef>> {
-        let established = match self.poll_outcome(cx) {
+        let transport = match self.poll_outcome(cx) {
             Poll::Ready(Ok(transport)) => {
-                self.above.replace(Some(transport.clone()));
-                Some(transport)
+                self.with_passage(|passage| passage.above = Some(transport.clone()));
+                transport
             }
             Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
-            Poll::Pending => self.above.borrow().clone(),
+            Poll::Pending => match self.take(|passage| passage.above.clone()) {
+                Some(transport) => transport,
+                None => return Poll::Pending,
+            },
         };
-        let Some(transport) = established else { return Poll::Pending };
         // What stands above may be a layer, too.
         let outcome = match transport.protocol() {
             Some(protocol) => ready!(protocol.poll_established(&transport, cx)),
             None => Ok(transport),
         };
-        self.above.take();
+        drop(self.take(|passage| passage.above.take()));
+        self.leave_passage();
         Poll::Ready(outcome)
     }
 
@@ -483,10 +566,7 @@ impl shared::Layer for Layer {
     }
 
     fn uppermost(&self, below: &TransportRef) -> TransportRef {
-        match self.stream() {
-            Some(stream) if stream.session.can_say_goodbye() => stream.driver.handle().uppermost(),
-            _ => below.clone(),
-        }
+        self.established().map_or_else(|| below.clone(), |above| above.uppermost())
     }
 }
 
@@ -506,3 +586,6 @@ fn translated(why: &Lost) -> Lost {
         other => Lost::Failed(other.to_string().into()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use wharf_core::extra::Request;
 use wharf_core::vitals::{Below, TransportKind};
 use wharf_core::{Flow, Limits, Scheduler, TransportRef};
 
-use crate::engine::{Engine, Plaintext, total};
+use crate::engine::{Engine, Plaintext, Rustls, total};
 use crate::error::Error;
 use crate::host::LayerHost;
 use crate::incoming::Incoming;
@@ -27,13 +27,11 @@ pub(crate) struct Session {
     below: TransportRef,
     host: LayerHost,
     layer: Weak<Layer>,
-    /// How long our goodbye waits for an answer.
-    patience: Duration,
     parts: RefCell<Parts>,
 }
 
 struct Parts {
-    engine: Box<dyn Engine>,
+    engine: Rustls,
     state: TlsState,
     incoming: Incoming,
     /// The transport below was full, and has not said that it no longer is.
@@ -116,11 +114,10 @@ impl Parts {
 
 impl Session {
     pub(crate) fn new(
-        engine: Box<dyn Engine>,
+        engine: Rustls,
         below: TransportRef,
         host: LayerHost,
         layer: Weak<Layer>,
-        patience: Duration,
     ) -> Rc<Self> {
         let parts = Parts {
             engine,
@@ -136,7 +133,7 @@ impl Session {
             dirty: false,
             unsent: 0,
         };
-        Rc::new(Self { below, host, layer, patience, parts: RefCell::new(parts) })
+        Rc::new(Self { below, host, layer, parts: RefCell::new(parts) })
     }
 
     pub(crate) fn below(&self) -> &TransportRef {
@@ -147,8 +144,9 @@ impl Session {
         &self.host
     }
 
-    pub(crate) fn patience(&self) -> Duration {
-        self.patience
+    /// How long our goodbye waits for an answer; not at all, when nobody would look at the time.
+    fn patience(&self) -> Duration {
+        self.layer.upgrade().map_or(Duration::ZERO, |layer| layer.patience())
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -325,7 +323,7 @@ impl Session {
         parts.state.note(Event::Failed);
         if parts.engine.wants_send() {
             parts.send(&self.below);
-            self.below.close_lingering(self.patience);
+            self.below.close_lingering(self.patience());
         } else {
             // It is we who were refused, or left.
             self.below.close();
@@ -448,7 +446,7 @@ impl Session {
                 self.below.set_write_buffer_limits(Limits::high(0));
                 parts.unsent = self.below.write_buffer_len();
                 self.note(parts, Event::Goodbye);
-                if self.patience.is_zero() {
+                if self.patience().is_zero() {
                     self.note(parts, Event::PeerDone);
                 }
                 self.update_below(parts);

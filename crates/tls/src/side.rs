@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use rustls::pki_types::ServerName;
 
-use crate::engine::{Engine, Rustls};
+use crate::engine::Rustls;
 use crate::error::Error;
 use crate::settings::{ClientConfig, ServerConfig, Timeouts};
 
@@ -18,11 +18,11 @@ pub enum Side {
 }
 
 impl Side {
-    pub(crate) fn engine(&self) -> Result<Box<dyn Engine>, Error> {
-        Ok(Box::new(match self {
+    pub(crate) fn engine(&self) -> Result<Rustls, Error> {
+        Ok(match self {
             Self::Client(config, name) => Rustls::client(config, name.clone()?)?,
             Self::Server(config) => Rustls::server(config)?,
-        }))
+        })
     }
 
     pub(crate) fn timeouts(&self) -> &Timeouts {

@@ -100,7 +100,7 @@ fn begin(transport: &TransportRef, side: Side, leftover: &[u8]) -> Result<Rc<Lay
         Side::Client(..) => !leftover.is_empty(),
         Side::Server(_) => leftover.first().is_some_and(|first| *first != HANDSHAKE),
     };
-    side.engine().map_err(|error| Failed(Some(error.into())))?;
+    let engine = side.engine().map_err(|error| Failed(Some(error.into())))?;
     let protocol = transport.protocol().filter(|_| !transport.is_closing());
     let Some(protocol) = protocol else {
         return Err(Failed(Some(io::ErrorKind::NotConnected.into())));
@@ -111,7 +111,7 @@ fn begin(transport: &TransportRef, side: Side, leftover: &[u8]) -> Result<Rc<Lay
     }
     let layer = Layer::new(Arc::new(side), protocol);
     transport.interpose(StreamProtocol::from_layer(Rc::clone(&layer) as Rc<_>));
-    layer.begin(transport, Some(leftover));
+    layer.begin(transport, Ok(engine), Some(leftover));
     Ok(layer)
 }
 

@@ -1,0 +1,84 @@
+//! What a layer holds in each part of its life, and how little when it is idle.
+
+use std::future::Future;
+use std::pin::pin;
+
+use rcgen::{CertificateParams, KeyPair};
+use wharf_core::Protocol;
+use wharf_core::memory::{Pair, Stage};
+
+use super::*;
+use crate::config::{self, Identity, Roots};
+use crate::engine::Rustls;
+use crate::start::start_tls;
+
+struct Silent;
+
+impl Protocol for Silent {
+    fn data_received(&mut self, _: &TransportRef, _: &[u8]) {}
+}
+
+/// The two sides of connections that trust each other.
+fn sides() -> [Side; 2] {
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    let certificate = params.self_signed(&key).unwrap().pem();
+    let client = config::client(Roots::pem(certificate.clone())).build().unwrap();
+    let server = config::server(Identity::pem(certificate, key.serialize_pem())).build().unwrap();
+    [Side::from((client, "localhost")), Side::from(server)]
+}
+
+fn protocol() -> StreamProtocol {
+    StreamProtocol::from_shared(&Rc::new(RefCell::new(Silent)))
+}
+
+fn has_passage(layer: &Layer) -> bool {
+    layer.parts.borrow().passage.is_some()
+}
+
+#[test]
+fn a_layer_that_stands_holds_nothing_of_its_handshake() {
+    let stage = Stage::new();
+    let layers = sides().map(|side| Layer::new(Arc::new(side), protocol()));
+    let [client, server] = layers.clone().map(|layer| StreamProtocol::from_layer(layer));
+    let _pair = stage.pair(client, server);
+    assert!(layers.iter().all(|layer| has_passage(layer)));
+    stage.run();
+    assert!(layers.iter().all(|layer| layer.established().is_some()));
+    assert!(!layers.iter().any(|layer| has_passage(layer)));
+    let above = layers[0].established().unwrap();
+    above.close();
+    stage.run();
+    assert_eq!(stage.connections(), 0);
+    assert!(!layers.iter().any(|layer| has_passage(layer)), "the goodbye's deadline has gone");
+}
+
+#[test]
+fn an_answer_is_kept_until_it_is_taken_or_dropped() {
+    let stage = Stage::new();
+    let Pair { first: (client, _), second: (server, _), .. } = stage.pair(Silent, Silent);
+    stage.run();
+    let [client_side, server_side] = sides();
+    let (kept, dropped) =
+        (start_tls(&client, client_side, b""), start_tls(&server, server_side, b""));
+    stage.run();
+    drop(dropped);
+    client.abort();
+    stage.run();
+    assert_eq!(stage.connections(), 0);
+    let mut kept = pin!(kept);
+    let outcome = kept.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(
+        matches!(outcome, Poll::Ready(Ok(_))),
+        "the handshake was over before the end: {outcome:?}"
+    );
+}
+
+#[test]
+#[cfg(target_pointer_width = "64")]
+fn a_layer_adds_little_to_its_engine() {
+    assert_eq!(size_of::<LayerHost>(), 8);
+    assert_eq!(size_of::<Layer>(), 56);
+    assert_eq!(size_of::<Session>() - size_of::<Rustls>(), 72);
+    assert!(size_of::<Rustls>() <= size_of::<rustls::Connection>() + 16);
+}
