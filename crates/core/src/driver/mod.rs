@@ -1,7 +1,7 @@
 //! [`StreamDriver`]: the one implementation of a byte-stream transport.
 //!
 //! It moves bytes between a [`StreamIo`] and a protocol and has no decisions of its own: those are
-//! [`StreamState`]'s.
+//! [`StreamState`](crate::stream::StreamState)'s.
 //! A socket on the reactor and a pipe in memory are driven by this same code, so what is tested in memory is what runs.
 //!
 //! Every entry ends in settling: flush what can be flushed, tell what is untold, one thing at a
