@@ -25,23 +25,25 @@ use std::time::Duration;
 use crate::address::Address;
 use crate::datagram::{EndpointProtocol, IntoDatagramProtocol};
 use crate::extra::{LocalAddr, PeerAddr, Request};
+use crate::flow::Flow;
 use crate::lingering;
 use crate::shared::{IntoProtocol, StreamProtocol};
 use crate::transport::{
     DatagramTransport, ReadTransport, SubprocessTransport, Transport, WriteTransport,
 };
+use crate::tray::Lent;
 
 macro_rules! handle {
-    ($(#[$doc:meta])* $name:ident, $target:ident) => {
+    ($(#[$doc:meta])* $name:ident, $target:ident $(, $lent:ident)?) => {
         $(#[$doc])*
         #[derive(Clone)]
-        pub struct $name(Rc<dyn $target>);
+        pub struct $name(Rc<dyn $target> $(, $lent)?);
 
         impl $name {
             /// A handle on `transport`.
             #[must_use]
             pub fn new(transport: Rc<dyn $target>) -> Self {
-                Self(transport)
+                Self(transport $(, $lent::default())?)
             }
 
             /// The fact `T` about the connection, if it is known; also after the loss.
@@ -104,7 +106,8 @@ macro_rules! handle {
 handle!(
     /// A handle on a byte stream in both directions.
     TransportRef,
-    Transport
+    Transport,
+    Lent
 );
 handle!(
     /// A handle on a transport that can only be read.
@@ -128,6 +131,21 @@ handle!(
 );
 
 impl TransportRef {
+    /// A handle for a callback, which writes to a tray.
+    #[inline]
+    pub(crate) fn lending(transport: Rc<dyn Transport>, tray: Lent) -> Self {
+        Self(transport, tray)
+    }
+
+    /// Takes a copy of what the system does not take at once. The answer says whether to go on.
+    ///
+    /// This is the transport's own [`write`](WriteTransport::write), and cheaper by the handle that `data_received` was
+    /// given than by a clone of it.
+    #[inline]
+    pub fn write(&self, data: &[u8]) -> Flow {
+        if self.1.write(data) { Flow::Open } else { self.0.write(data) }
+    }
+
     /// Switches the protocol: `protocol` gets the next callback, and `leftover`, the rest of what the running callback
     /// was given, before anything else (rule T8). Gives the new protocol as a shared object, and the previous one.
     ///
@@ -152,7 +170,7 @@ impl TransportRef {
     /// The protocol hears nothing more but `connection_lost`, with [`Lost::Closed`](crate::Lost::Closed) unless something
     /// fails meanwhile.
     ///
-    /// From now on the transport is closing, and `write` answers [`Flow::Closed`](crate::Flow::Closed).
+    /// From now on the transport is closing, and `write` answers [`Flow::Closed`].
     /// It is a plain close where nothing more can come, where our direction has no end of its own
     /// ([`can_write_eof`](crate::WriteTransport::can_write_eof)) and without patience.
     /// Calling it again does nothing; `close` and `abort` end it as ever.

@@ -45,6 +45,7 @@ pub mod shared;
 pub mod stream;
 mod subprocess;
 pub mod transport;
+pub mod tray;
 pub mod vitals;
 pub mod wire_log;
 

@@ -44,7 +44,7 @@ pub use post::{DatagramWire, Letter, PostRef};
 
 use crate::buffer::WriteQueue;
 use crate::datagram::{Inbox, IntoDatagramProtocol, Outbox};
-use crate::driver::{Host, IoAccess, Readiness, StreamDriver, StreamOptions, Traffic};
+use crate::driver::{Host, IoAccess, Readiness, StreamDriver, StreamOptions, TRAY, Traffic};
 use crate::guard::{self, FaultReport};
 use crate::handle::{DatagramTransportRef, ReadTransportRef, TransportRef, WriteTransportRef};
 use crate::pipe::{IntoReadPipeProtocol, IntoWritePipeProtocol};
@@ -52,6 +52,7 @@ use crate::resource::Resources;
 use crate::schedule::{Clock, Scheduler, Settle, Timer};
 use crate::shared::{IntoProtocol, StreamProtocol};
 use crate::transport::TransportId;
+use crate::tray::Tray;
 
 /// How often a turn settles what settling enlists.
 const SETTLE_ROUNDS: usize = 16;
@@ -113,6 +114,7 @@ struct StageState {
     actors: RefCell<Vec<Rc<dyn Actor>>>,
     post: Rc<RefCell<Post>>,
     read_buffer: RefCell<Box<[u8]>>,
+    tray: Rc<Tray>,
     faults: RefCell<Vec<FaultReport>>,
     contain: Cell<bool>,
     panicked: RefCell<Option<Box<dyn Any + Send>>>,
@@ -170,6 +172,7 @@ impl Stage {
                 actors: RefCell::default(),
                 post: Rc::default(),
                 read_buffer: RefCell::new(vec![0; CAPACITY].into()),
+                tray: Rc::new(Tray::new(TRAY)),
                 faults: RefCell::default(),
                 contain: Cell::new(false),
                 panicked: RefCell::default(),
@@ -505,6 +508,10 @@ impl Timer for StageTimer {
 impl Host for StageRef {
     fn with_read_buffer<R>(&self, read: impl FnOnce(&mut [u8]) -> R) -> R {
         read(&mut self.0.read_buffer.borrow_mut())
+    }
+
+    fn tray(&self) -> Option<&Rc<Tray>> {
+        Some(&self.0.tray)
     }
 
     fn take_queue(&self) -> Box<WriteQueue> {

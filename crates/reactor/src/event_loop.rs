@@ -26,9 +26,11 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use wharf_core::Clock;
+use wharf_core::driver::TRAY;
 use wharf_core::guard::{self, FaultReport};
 use wharf_core::resource::Resources;
 use wharf_core::schedule::Settle;
+use wharf_core::tray::Tray;
 
 use crate::clock::SystemClock;
 use crate::fault::{FaultPolicy, Faults};
@@ -178,6 +180,7 @@ impl EventLoopBuilder {
             ready: RefCell::default(),
             enlisted: RefCell::default(),
             read_buffer: RefCell::new(vec![0; READ_BUFFER].into()),
+            tray: Rc::new(Tray::new(TRAY)),
             queue: Cell::default(),
             queues: RefCell::default(),
             inbox: Cell::default(),

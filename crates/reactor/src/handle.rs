@@ -25,6 +25,7 @@ use wharf_core::guard::FaultReport;
 use wharf_core::observe::Moment;
 use wharf_core::resource::Resources;
 use wharf_core::schedule::{Settle, Timer, deadline};
+use wharf_core::tray::Tray;
 use wharf_core::{Address, Scheduler, TransportId};
 
 use crate::ages::Ages;
@@ -57,6 +58,8 @@ pub(crate) struct LoopState {
     pub(crate) ready: RefCell<ReadyQueue>,
     pub(crate) enlisted: RefCell<Vec<Rc<dyn Settle>>>,
     pub(crate) read_buffer: RefCell<Box<[u8]>>,
+    /// What the callback that runs has written.
+    pub(crate) tray: Rc<Tray>,
     /// The queue that was given back last: what most turns need.
     pub(crate) queue: Cell<Option<Box<WriteQueue>>>,
     /// A few more. The boxes are lent as they are: a connection has one word for its queue.
@@ -427,6 +430,11 @@ impl Host for LoopHandle {
     #[inline(always)]
     fn with_read_buffer<R>(&self, read: impl FnOnce(&mut [u8]) -> R) -> R {
         read(&mut self.0.read_buffer.borrow_mut())
+    }
+
+    #[inline(always)]
+    fn tray(&self) -> Option<&Rc<Tray>> {
+        Some(&self.0.tray)
     }
 
     #[inline]

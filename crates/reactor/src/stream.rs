@@ -209,8 +209,13 @@ impl<S: StreamSocket> Polled<S> {
 
     #[inline]
     fn open(&self) -> io::Result<&S> {
-        self.0.socket().ok_or_else(|| io::ErrorKind::NotConnected.into())
+        self.0.socket().ok_or_else(not_connected)
     }
+}
+
+#[cold]
+fn not_connected() -> io::Error {
+    io::ErrorKind::NotConnected.into()
 }
 
 impl<S: StreamSocket> StreamIo for Polled<S> {

@@ -14,6 +14,7 @@ use crate::lost::Lost;
 use crate::schedule::Scheduler;
 use crate::stream::Interest;
 use crate::transport::TransportId;
+use crate::tray::Tray;
 
 /// What a stream driver moves bytes over.
 ///
@@ -190,6 +191,12 @@ pub trait Host: Scheduler + Clone {
 
     /// Gives it back, empty.
     fn put_queue(&self, queue: Box<WriteQueue>);
+
+    /// The loop's tray, if it has one: what a callback writes is gathered there rather than in a queue.
+    #[inline]
+    fn tray(&self) -> Option<&Rc<Tray>> {
+        None
+    }
 
     /// Takes the loop's inbox for the time of one receive and its callback. Nobody else holds it.
     fn take_inbox(&self) -> Rc<Inbox> {

@@ -173,7 +173,7 @@ impl<I> Inner<I> {
 impl<I: StreamIo> Inner<I> {
     /// The usual end of a callback: the stream is calm, and the system takes whatever is queued. Says whether it was so;
     /// if not, [`flush`](Self::flush) and the questions after it find out what is left to do.
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn comes_to_rest<H: Host>(&mut self, host: &H) -> bool {
         if !self.state.is_calm() {
             return false;
@@ -182,6 +182,41 @@ impl<I: StreamIo> Inner<I> {
             self.send(usize::MAX, host);
         }
         self.state.is_at_rest()
+    }
+
+    /// Sends what a callback has written to the tray, while the stream was at rest. Says whether it is again; if not, what the
+    /// system did not take is queued.
+    #[inline(always)]
+    pub(super) fn send_tray<H: Host>(&mut self, host: &H) -> bool {
+        let Some(tray) = host.tray() else { return true };
+        let bytes = tray.bytes();
+        let len = bytes.len();
+        if len == 0 {
+            return true;
+        }
+        let outcome = self.io.write(&bytes);
+        drop(bytes);
+        if matches!(outcome, Ok(count) if count == len) {
+            host.count(Traffic::Written(len));
+            return true;
+        }
+        self.queue_tray(host);
+        self.note_outcome(outcome, len, host);
+        false
+    }
+
+    /// Takes the tray away from the callback that it was lent to, and queues what was written there.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn queue_tray<H: Host>(&mut self, host: &H) {
+        let Some(tray) = host.tray() else { return };
+        let bytes = tray.bytes();
+        if !bytes.is_empty() {
+            self.state.wrote(bytes.len(), self.below(), &self.options.limits);
+            self.queue.get_or_insert_with(|| host.take_queue()).push(&bytes);
+        }
+        drop(bytes);
+        tray.take_away();
     }
 
     /// Sends what is queued until the system takes no more, then shuts our direction down if that is wanted.
@@ -231,6 +266,17 @@ impl<I: StreamIo> Inner<I> {
             Some(bytes) if bytes.len() <= limit => (bytes.len(), self.io.write(bytes)),
             _ => send_slices(&mut self.io, queue, limit),
         };
+        self.note_outcome(outcome, wanted, host)
+    }
+
+    /// Of the `wanted` bytes at the head of the queue the system took some, or none; says how many.
+    #[inline(always)]
+    fn note_outcome<H: Host>(
+        &mut self,
+        outcome: io::Result<usize>,
+        wanted: usize,
+        host: &H,
+    ) -> usize {
         match outcome {
             Ok(count) => {
                 host.count(Traffic::Written(count));

@@ -80,7 +80,7 @@ impl<I: StreamIo> Tapped for StreamDriver<I> {
         }
         let clock = self.host().to_scheduler();
         let recorder = Recorder::new(log, self.subject(), clock);
-        let mut inner = self.inner.borrow_mut();
+        let mut inner = self.enter();
         inner.rare().logs.add(recorder);
         inner.state.set_logged(true);
         drop(inner);

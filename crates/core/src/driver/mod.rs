@@ -17,7 +17,7 @@ mod tag;
 mod transport;
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::rc::{Rc, Weak};
 
 pub use contract::{
@@ -25,6 +25,7 @@ pub use contract::{
 };
 use inner::Inner;
 use tag::Tag;
+pub use transport::TRAY;
 
 use crate::guard::{self, Caught, FaultReport};
 use crate::handle::TransportRef;
@@ -206,10 +207,31 @@ impl<I: StreamIo> StreamDriver<I> {
             self.receive();
         }
         // Mostly there is nothing to tell.
-        let rests = self.inner.borrow_mut().comes_to_rest(self.host());
-        if !rests {
+        if !self.comes_to_rest() {
             self.settle_now();
         }
+    }
+
+    /// The usual end of a callback: nothing has happened but writes, and the system takes them.
+    #[inline(always)]
+    fn comes_to_rest(&self) -> bool {
+        let mut inner = self.inner.borrow_mut();
+        if self.tag.take(Tag::GATHERS) {
+            inner.send_tray(self.host())
+        } else {
+            inner.comes_to_rest(self.host())
+        }
+    }
+
+    /// What the driver guards, for whoever asks or changes anything from outside: what the callback that runs has written
+    /// so far is queued by then.
+    #[inline]
+    fn enter(&self) -> RefMut<'_, Inner<I>> {
+        let mut inner = self.inner.borrow_mut();
+        if self.tag.take(Tag::GATHERS) {
+            inner.queue_tray(self.host());
+        }
+        inner
     }
 
     #[inline(never)]
@@ -422,9 +444,20 @@ impl<I: StreamIo> StreamDriver<I> {
         name: &'static str,
         callback: impl FnOnce(&TransportRef),
     ) -> Result<(), Fault> {
-        let transport = self.handle();
+        self.call_with(&self.handle(), protocol, name, callback)
+    }
+
+    /// The same, with the handle that the callback is given.
+    #[inline]
+    fn call_with(
+        self: &Rc<Self>,
+        transport: &TransportRef,
+        protocol: &StreamProtocol,
+        name: &'static str,
+        callback: impl FnOnce(&TransportRef),
+    ) -> Result<(), Fault> {
         self.tag.set(Tag::BUSY);
-        match self.host().inside(self.tag.id(), || guard::call(name, || callback(&transport))) {
+        match self.host().inside(self.tag.id(), || guard::call(name, || callback(transport))) {
             Ok(()) => {
                 self.returned(name);
                 Ok(())
@@ -455,7 +488,7 @@ impl<I: StreamIo> StreamDriver<I> {
     fn note_fault(&self, protocol: &StreamProtocol, name: &'static str, caught: Caught) -> Fault {
         self.returned(name);
         let fault = caught.fault.clone();
-        self.inner.borrow_mut().fail(Lost::Fault(fault.clone()));
+        self.enter().fail(Lost::Fault(fault.clone()));
         self.host()
             .report(FaultReport::caught(caught).concerning(self.tag.id(), protocol.type_name()));
         fault

@@ -7,10 +7,15 @@ use std::rc::Rc;
 use super::StreamDriver;
 use super::contract::{Host, StreamIo, Traffic};
 use super::inner::{Inner, is_transient};
+use super::tag::Tag;
+use super::transport::TRAY;
 use crate::guard::FaultReport;
+use crate::handle::TransportRef;
 use crate::lost::{Fault, Lost};
 use crate::schedule::Scheduler;
 use crate::shared::{Reception, StreamProtocol};
+use crate::transport::Transport;
+use crate::tray::Lent;
 
 /// What came of one system call.
 struct Read {
@@ -26,7 +31,11 @@ impl<I: StreamIo> StreamDriver<I> {
         let mut total = 0;
         while let Some(read) = self.receive_once() {
             total += read.count;
-            if !read.filled || total >= self.inner.borrow().options.read_budget {
+            if !read.filled {
+                return;
+            }
+            // The next read may change what the tray was lent for.
+            if total >= self.enter().options.read_budget {
                 return;
             }
         }
@@ -74,15 +83,30 @@ impl<I: StreamIo> StreamDriver<I> {
         self.host().with_read_buffer(|buffer| {
             let outcome = inner.io.read(buffer);
             let count = self.note_read(&mut inner, outcome, buffer);
-            drop(inner);
+            let read = Read { count, filled: count == buffer.len() };
             if count > 0 {
+                let transport = self.lending_handle(&inner);
+                drop(inner);
                 // What a fault changes, the state knows.
-                let _ = self.call(protocol, "data_received", |transport| {
+                let _ = self.call_with(&transport, protocol, "data_received", |transport| {
                     protocol.data_received(transport, &buffer[..count]);
                 });
             }
-            Read { count, filled: count == buffer.len() }
+            read
         })
+    }
+
+    /// A handle for a callback, with the loop's tray if its writes have nothing before them and cannot fill the buffer.
+    #[inline(always)]
+    fn lending_handle(self: &Rc<Self>, inner: &Inner<I>) -> TransportRef {
+        let tray = match self.host().tray() {
+            Some(tray) if inner.state.is_at_rest() && inner.options.limits.high_mark() >= TRAY => {
+                self.tag.set(Tag::GATHERS);
+                tray.lend()
+            }
+            _ => Lent::default(),
+        };
+        TransportRef::lending(Rc::clone(self) as Rc<dyn Transport>, tray)
     }
 
     #[inline(never)]
@@ -107,7 +131,8 @@ impl<I: StreamIo> StreamDriver<I> {
             self.refuse_empty_buffer(protocol);
         }
         if count > 0 {
-            let _ = self.call(protocol, "buffer_updated", |transport| {
+            let transport = self.lending_handle(&self.inner.borrow());
+            let _ = self.call_with(&transport, protocol, "buffer_updated", |transport| {
                 protocol.buffer_updated(transport, count)
             });
         }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use crate::transport::TransportId;
 
-/// A number, and in its lowest bits two facts: every connection has one. Numbers are given in order, so they leave room.
+/// A number, and in its lowest bits three facts: every connection has one. Numbers are given in order, so they leave room.
 pub(super) struct Tag(Cell<u64>);
 
 impl Tag {
@@ -12,9 +12,12 @@ impl Tag {
     pub(super) const BUSY: u64 = 1;
     /// The loop will settle this before the turn ends.
     pub(super) const ENLISTED: u64 = 2;
+    /// The loop's tray is lent to the callback that runs, or has returned and is about to be settled. The stream was at
+    /// rest then, and nothing has happened since but writes to the tray.
+    pub(super) const GATHERS: u64 = 4;
 
     /// How many bits of the word are no number.
-    const SHIFT: u32 = 2;
+    const SHIFT: u32 = 3;
 
     pub(super) fn new(id: TransportId) -> Self {
         Self(Cell::new(id.get() << Self::SHIFT))
@@ -33,6 +36,14 @@ impl Tag {
     #[inline(always)]
     pub(super) fn set(&self, fact: u64) {
         self.0.set(self.0.get() | fact);
+    }
+
+    /// Unsets a fact; says whether it was set.
+    #[inline(always)]
+    pub(super) fn take(&self, fact: u64) -> bool {
+        let was = self.is(fact);
+        self.unset(fact);
+        was
     }
 
     #[inline(always)]

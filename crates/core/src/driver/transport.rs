@@ -27,6 +27,9 @@ use crate::wire_log::Tap;
 /// costs outweighs the system call that it saves.
 const DIRECT: usize = 16 * 1024;
 
+/// The room of a loop's tray: what is longer goes straight to the system.
+pub const TRAY: usize = DIRECT - 1;
+
 impl<I: StreamIo> StreamDriver<I> {
     /// The one path of every write: `push` queues what `direct` could not send at once.
     #[inline]
@@ -36,7 +39,7 @@ impl<I: StreamIo> StreamDriver<I> {
         direct: impl FnOnce(&mut I) -> io::Result<usize>,
         push: impl FnOnce(&mut WriteQueue, usize),
     ) -> Flow {
-        let mut inner = self.inner.borrow_mut();
+        let mut inner = self.enter();
         let inner = &mut *inner;
         inner.note_below();
         let closing_below = I::LAYERED && inner.io.is_closing_below();
@@ -146,14 +149,14 @@ impl<I: StreamIo> Settle for StreamDriver<I> {
 
 impl<I: StreamIo> IoAccess<I> for StreamDriver<I> {
     fn with_io(&self, view: &mut dyn FnMut(&mut I)) {
-        let mut inner = self.inner.borrow_mut();
+        let mut inner = self.enter();
         if inner.state.phase() != Phase::Lost {
             view(&mut inner.io);
         }
     }
 
     fn send_outflow(&self, outflow: Box<dyn Outflow<I>>) -> Result<(), Box<dyn Outflow<I>>> {
-        let mut inner = self.inner.borrow_mut();
+        let mut inner = self.enter();
         if inner.state.flow() == Flow::Closed || inner.state.has_outflow() {
             return Err(outflow);
         }
@@ -165,7 +168,7 @@ impl<I: StreamIo> IoAccess<I> for StreamDriver<I> {
     }
 
     fn cancel_outflow(&self) {
-        let mut inner = self.inner.borrow_mut();
+        let mut inner = self.enter();
         if let Some(elsewhere) = inner.rare.as_mut().and_then(|rare| rare.outflow.take()) {
             inner.state.set_outflow(false);
             drop(elsewhere);
@@ -180,17 +183,17 @@ impl<I: StreamIo> BaseTransport for StreamDriver<I> {
     }
 
     fn close(&self) {
-        self.inner.borrow_mut().state.close();
+        self.enter().state.close();
         self.settle_soon();
     }
 
     fn abort(&self) {
-        self.inner.borrow_mut().fail(Lost::Aborted);
+        self.enter().fail(Lost::Aborted);
         self.settle_soon();
     }
 
     fn fail(&self, error: Box<dyn Error>) {
-        let refused = self.inner.borrow_mut().fail(Lost::Failed(error));
+        let refused = self.enter().fail(Lost::Failed(error));
         self.settle_soon();
         // With nothing of ours borrowed: it is the user's.
         drop(refused);
@@ -202,7 +205,7 @@ impl<I: StreamIo> BaseTransport for StreamDriver<I> {
     }
 
     fn provide(&self, request: &mut Request<'_>) {
-        let inner = self.inner.borrow();
+        let inner = self.enter();
         request
             .provide(|| self.vitals(&inner))
             .provide_here(|| inner.protocol.as_ref().and_then(StreamProtocol::above).map(Above))
@@ -226,7 +229,7 @@ impl<I: StreamIo> ReadTransport for StreamDriver<I> {
     }
 
     fn pause_reading(&self) {
-        let mut inner = self.inner.borrow_mut();
+        let mut inner = self.enter();
         let before = inner.state.is_reading();
         inner.state.pause_reading();
         let changed = before != inner.state.is_reading();
@@ -238,7 +241,7 @@ impl<I: StreamIo> ReadTransport for StreamDriver<I> {
     }
 
     fn resume_reading(&self) {
-        let mut inner = self.inner.borrow_mut();
+        let mut inner = self.enter();
         let before = inner.state.is_reading();
         inner.state.resume_reading();
         let changed = before != inner.state.is_reading();
@@ -280,7 +283,7 @@ impl<I: StreamIo> WriteTransport for StreamDriver<I> {
     }
 
     fn write_eof(&self) {
-        let mut inner = self.inner.borrow_mut();
+        let mut inner = self.enter();
         if !inner.io.can_half_close() {
             return;
         }
@@ -298,7 +301,7 @@ impl<I: StreamIo> WriteTransport for StreamDriver<I> {
     }
 
     fn write_buffer_len(&self) -> usize {
-        self.inner.borrow().unsent()
+        self.enter().unsent()
     }
 
     fn write_buffer_limits(&self) -> Limits {
@@ -306,7 +309,7 @@ impl<I: StreamIo> WriteTransport for StreamDriver<I> {
     }
 
     fn set_write_buffer_limits(&self, limits: Limits) {
-        let mut inner = self.inner.borrow_mut();
+        let mut inner = self.enter();
         let inner = &mut *inner;
         if inner.options.limits != limits {
             let changed = StreamOptions { limits, ..(*inner.options).clone() };
@@ -330,7 +333,7 @@ impl<I: StreamIo> Transport for StreamDriver<I> {
         protocol: StreamProtocol,
         leftover: &[u8],
     ) -> Option<StreamProtocol> {
-        let mut inner = self.inner.borrow_mut();
+        let mut inner = self.enter();
         if inner.state.phase() == Phase::Lost || inner.state.is_lingering() {
             return None;
         }
@@ -351,7 +354,7 @@ impl<I: StreamIo> Transport for StreamDriver<I> {
     }
 
     fn interpose(&self, protocol: StreamProtocol) -> Option<StreamProtocol> {
-        let mut inner = self.inner.borrow_mut();
+        let mut inner = self.enter();
         if inner.state.phase() == Phase::Lost {
             return None;
         }
@@ -359,7 +362,7 @@ impl<I: StreamIo> Transport for StreamDriver<I> {
     }
 
     fn hear_out(&self, protocol: StreamProtocol) -> Option<StreamProtocol> {
-        self.inner.borrow_mut().state.linger();
+        self.enter().state.linger();
         self.interpose(protocol)
     }
 }

@@ -9,6 +9,7 @@ mod queue;
 mod stage;
 mod state;
 mod state_model;
+mod tray;
 mod wire_log;
 
 use proptest::prelude::ProptestConfig;

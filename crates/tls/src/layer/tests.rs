@@ -79,6 +79,6 @@ fn an_answer_is_kept_until_it_is_taken_or_dropped() {
 fn a_layer_adds_little_to_its_engine() {
     assert_eq!(size_of::<LayerHost>(), 8);
     assert_eq!(size_of::<Layer>(), 56);
-    assert_eq!(size_of::<Session>() - size_of::<Rustls>(), 72);
+    assert_eq!(size_of::<Session>() - size_of::<Rustls>(), 80);
     assert!(size_of::<Rustls>() <= size_of::<rustls::Connection>() + 16);
 }

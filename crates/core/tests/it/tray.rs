@@ -1,0 +1,205 @@
+//! What a callback writes by its own handle, and everything else that happens in between.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use wharf_core::driver::TRAY;
+use wharf_core::memory::{Seen, Stage, Wire};
+use wharf_core::{Bytes, Flow, Limits, Lost, Protocol, TransportRef};
+
+/// Does something with each piece of data, once.
+struct Does<F>(F);
+
+impl<F: FnMut(&TransportRef, &[u8]) + 'static> Protocol for Does<F> {
+    fn data_received(&mut self, transport: &TransportRef, data: &[u8]) {
+        (self.0)(transport, data);
+    }
+}
+
+/// A stage with a connection that does `work` when it gets something, which it has.
+fn working(work: impl FnMut(&TransportRef, &[u8]) + 'static) -> (Stage, TransportRef, Wire) {
+    let stage = Stage::new();
+    let (transport, _, wire) = stage.wire(Does(work));
+    stage.run();
+    wire.send(b"go");
+    (stage, transport, wire)
+}
+
+#[test]
+fn a_write_is_queued_as_soon_as_somebody_asks() {
+    let (stage, _, wire) = working(|transport, _| {
+        assert_eq!(transport.write(b"abc"), Flow::Open);
+        assert_eq!(transport.write_buffer_len(), 3);
+        assert_eq!(transport.write(b"de"), Flow::Open);
+        assert_eq!(transport.write_buffer_len(), 5);
+    });
+    stage.run();
+    assert_eq!(wire.take(), b"abcde");
+}
+
+#[test]
+fn writes_in_all_ways_keep_their_order() {
+    let (stage, _, wire) = working(|transport, _| {
+        transport.write(b"a");
+        transport.clone().write(b"b");
+        transport.write(b"c");
+        transport.write_bytes(Bytes::from_static(b"d"));
+        transport.write(b"e");
+    });
+    stage.run();
+    assert_eq!(wire.take(), b"abcde");
+}
+
+#[test]
+fn what_the_system_does_not_take_goes_out_later() {
+    let (stage, transport, wire) = working(|transport, data| {
+        transport.write(data);
+        transport.write(b"body");
+    });
+    wire.set_capacity(4);
+    stage.run();
+    assert_eq!((transport.write_buffer_len(), wire.take()), (2, b"gobo".to_vec()));
+    stage.run();
+    wire.send(b"od");
+    stage.run();
+    assert_eq!(wire.take(), b"dyod", "behind what is queued");
+    stage.run();
+    assert_eq!(wire.take(), b"body");
+}
+
+#[test]
+fn a_piece_that_has_no_room_follows_what_had() {
+    let sizes = [1, TRAY - 1, 1, TRAY + 1, 3];
+    let (stage, _, wire) = working(move |transport, _| {
+        for (byte, size) in (1..).zip(sizes) {
+            transport.write(&vec![byte; size]);
+        }
+    });
+    stage.run();
+    let expected: Vec<u8> = (1..).zip(sizes).flat_map(|(byte, size)| vec![byte; size]).collect();
+    assert!(wire.take() == expected);
+}
+
+#[test]
+fn nothing_is_taken_after_a_close_in_the_same_callback() {
+    let (stage, _, wire) = working(|transport, _| {
+        transport.write(b"last");
+        transport.close();
+        assert_eq!(transport.write(b"too late"), Flow::Closed);
+        assert_eq!(transport.write(b""), Flow::Closed);
+    });
+    stage.run();
+    assert_eq!((wire.take(), wire.seen()), (b"last".to_vec(), Seen::Eof));
+}
+
+#[test]
+fn an_abort_drops_what_the_callback_has_written() {
+    let (stage, _, wire) = working(|transport, _| {
+        transport.write(b"never");
+        transport.abort();
+    });
+    stage.run();
+    assert_eq!(wire.take(), b"");
+}
+
+#[test]
+fn what_a_callback_that_panics_has_written_reaches_nobody() {
+    let stage = Stage::new();
+    stage.contain_faults();
+    let (_, _, wire) = stage.wire(Does(|transport: &TransportRef, _: &[u8]| {
+        transport.write(b"half");
+        panic!("on purpose");
+    }));
+    let (_, _, neighbour) = stage.wire(Does(|transport: &TransportRef, data: &[u8]| {
+        transport.write(data);
+    }));
+    stage.run();
+    wire.send(b"x");
+    neighbour.send(b"whole");
+    stage.run();
+    assert_eq!((wire.take(), neighbour.take()), (Vec::new(), b"whole".to_vec()));
+}
+
+#[test]
+fn a_handle_that_was_kept_writes_to_its_own_connection_from_the_callback_of_another() {
+    let stage = Stage::new();
+    let kept = Rc::new(RefCell::new(None));
+    let slot = Rc::clone(&kept);
+    let (_, _, first) = stage.wire(Does(move |transport: &TransportRef, _: &[u8]| {
+        *slot.borrow_mut() = Some(transport.clone());
+    }));
+    let (_, _, second) = stage.wire(Does(move |transport: &TransportRef, data: &[u8]| {
+        transport.write(b"<");
+        kept.borrow().as_ref().map(|first| first.write(data));
+        transport.write(b">");
+    }));
+    stage.run();
+    first.send(b"x");
+    stage.run();
+    second.send(b"y");
+    stage.run();
+    assert_eq!((first.take(), second.take()), (b"y".to_vec(), b"<>".to_vec()));
+}
+
+#[test]
+fn a_small_limit_is_kept_to_the_byte() {
+    let answers = Rc::new(RefCell::new(Vec::new()));
+    let kept = Rc::clone(&answers);
+    let (stage, transport, wire) = working(move |transport, _| {
+        for _ in 0..3 {
+            kept.borrow_mut().push(transport.write(b"ab"));
+        }
+    });
+    transport.set_write_buffer_limits(Limits::high(4));
+    wire.set_capacity(0);
+    stage.run();
+    assert_eq!(*answers.borrow(), [Flow::Open, Flow::Open, Flow::Full]);
+}
+
+#[test]
+fn a_limit_that_is_set_in_the_callback_counts_what_was_written_before() {
+    let (stage, _, wire) = working(|transport, _| {
+        transport.write(b"abcde");
+        transport.set_write_buffer_limits(Limits::high(4));
+        assert_eq!(transport.write(b"f"), Flow::Open, "the system takes it all");
+    });
+    stage.run();
+    assert_eq!(wire.take(), b"abcdef");
+}
+
+#[test]
+fn a_new_protocol_writes_behind_the_old_one() {
+    let (stage, _, wire) = working(|transport, data| {
+        transport.write(b"old ");
+        transport.set_protocol(
+            Does(|transport: &TransportRef, data: &[u8]| {
+                transport.write(data);
+            }),
+            data,
+        );
+        transport.write(b"middle ");
+    });
+    stage.run();
+    assert_eq!(wire.take(), b"old middle go");
+}
+
+#[test]
+fn an_error_of_the_system_ends_the_connection() {
+    struct Writes(Option<String>);
+    impl Protocol for Writes {
+        fn data_received(&mut self, transport: &TransportRef, _: &[u8]) {
+            transport.write(b"to nobody");
+        }
+        fn connection_lost(&mut self, _: &TransportRef, why: &Lost) {
+            self.0 = Some(why.to_string());
+        }
+    }
+    let stage = Stage::new();
+    let (_, writes, wire) = stage.wire(Writes(None));
+    stage.run();
+    wire.send(b"x");
+    wire.close();
+    stage.run();
+    assert!(writes.borrow().0.is_some());
+    assert_eq!(stage.connections(), 0);
+}
