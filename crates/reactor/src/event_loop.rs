@@ -5,8 +5,7 @@
 //! 1. settle what was written or closed from outside;
 //! 2. decide how long to sleep: not at all while something is queued, else until the first timer;
 //! 3. wait for readiness;
-//! 4. take what other threads have sent, unless that kept the loop awake and was taken in 2, and the signals that have
-//!    come;
+//! 4. take what other threads have sent, and the signals that have come;
 //! 5. run what was queued before this point, and nothing that is queued meanwhile;
 //! 6. hand out readiness: each connection reads, calls its protocol, flushes and settles;
 //! 7. run the timers that are due, and none that is set meanwhile;
@@ -338,13 +337,13 @@ impl EventLoop {
 
         let timeout = self.handle.sleep_time(timeout); // 2
         state.counters.wait_begins();
-        let waited = state.wait(timeout, &mut self.batch, &mut self.incoming); // 3
+        let waited = state.wait(timeout, &mut self.batch, &self.incoming); // 3
         state.counters.wait_ends();
         state.turn_time.set(None);
         waited?;
 
-        if let Some(room) = self.incoming.room() {
-            state.shared.inbox.take(room); // 4
+        if state.shared.inbox.awake() {
+            state.take_posts(&mut self.incoming); // 4
         }
         self.handle.deliver_signals();
 
@@ -375,19 +374,25 @@ impl EventLoop {
 }
 
 impl LoopState {
+    /// Takes what other threads have sent; what a panic has left from the last turn comes first, and alone.
+    #[inline(never)]
+    fn take_posts(&self, incoming: &mut Incoming) {
+        if let Some(room) = incoming.room() {
+            self.shared.inbox.take(room);
+        }
+    }
+
     /// Waits for readiness and for other threads, no longer than `timeout`; not at all when a panic has cut the last turn
-    /// short and left something in `batch`. What other threads have sent by the time that the loop would sleep is
-    /// `incoming`.
+    /// short and left something in `batch` or `incoming`.
     fn wait(
         &self,
         mut timeout: Option<Duration>,
         batch: &mut Batch,
-        incoming: &mut Incoming,
+        incoming: &Incoming,
     ) -> io::Result<()> {
         if batch.has_rest() {
             return Ok(());
         }
-        let inbox = &self.shared.inbox;
         if timeout != Some(Duration::ZERO) {
             if let Some(longest) = self.busy_poll {
                 let limit = timeout.map_or(longest, |timeout| timeout.min(longest));
@@ -396,18 +401,11 @@ impl LoopState {
                 }
                 timeout = timeout.map(|timeout| timeout - limit);
             }
-            if let Some(room) = incoming.room() {
-                if !inbox.may_sleep_or_take(room) {
-                    // Awake all the time, as the senders see it.
-                    return self.poller.wait(batch, Some(Duration::ZERO));
-                }
-            } else {
+            if !incoming.is_empty() || !self.shared.inbox.may_sleep() {
                 timeout = Some(Duration::ZERO);
             }
         }
-        let waited = self.poller.wait(batch, timeout);
-        inbox.awake();
-        waited
+        self.poller.wait(batch, timeout)
     }
 
     /// Polls without sleeping until there is something to do, or `limit` has passed; says whether there is.

@@ -1,23 +1,31 @@
 //! The inbox: a queue from many threads to one that may be asleep.
 //!
-//! A sender pushes and looks whether the receiver sleeps; the receiver looks whether something was pushed and says that it
-//! sleeps; each does both under the lock.
-//! Whichever comes second sees the other, so nothing is left lying while the receiver sleeps, and a sender wakes it at
-//! most once for each sleep.
-//! What is read without the lock is read by the receiver only, and to spare it the lock.
+//! The items lie under a lock. What a sender and a receiver that goes to sleep must know of each other is one word:
+//!
+//! ```text
+//!              push                  push, and wake it
+//!   Idle ──────────────▶ Filled ◀────────────────────── Asleep
+//!    ▲ ▲                    │                            │ ▲
+//!    │ └─────── take ───────┘                            │ │
+//!    ├────────────────────────── take ───────────────────┘ │
+//!    └──────────────────────── may_sleep ──────────────────┘
+//! ```
+//!
+//! Everything to and from Filled happens under the lock, so the word says whether something lies there; and nobody goes to
+//! sleep, or is woken, without looking at what the word was.
+//! So nothing is left lying while the receiver sleeps, a sender wakes it at most once for each sleep, and a receiver that
+//! finds nothing needs no lock.
 //! `tests/loom.rs` runs every interleaving of it.
 
 use std::sync::atomic::Ordering;
 
-use crate::sync::{AtomicBool, Mutex};
+use crate::sync::{AtomicU8, Mutex};
 
 /// What an inbox keeps its items in, in the order in which they were added.
 pub(crate) trait Queue: Default {
     type Item;
 
     fn add(&mut self, item: Self::Item);
-
-    fn is_empty(&self) -> bool;
 }
 
 /// A queue from many threads to one that sleeps.
@@ -28,10 +36,15 @@ pub(crate) trait Queue: Default {
 pub(crate) struct Inbox<Q> {
     /// `None` once the receiver is gone.
     items: Mutex<Option<Q>>,
-    /// Whether something is waiting.
-    filled: AtomicBool,
-    asleep: AtomicBool,
+    state: AtomicU8,
 }
+
+/// Nothing is waiting, and the receiver is awake.
+const IDLE: u8 = 0;
+/// Something is waiting, and the receiver is awake, or is being woken.
+const FILLED: u8 = 1;
+/// Nothing is waiting, and the receiver sleeps.
+const ASLEEP: u8 = 2;
 
 /// What came of a push.
 #[derive(Debug)]
@@ -54,11 +67,7 @@ impl<Q: Queue> Inbox<Q> {
     /// An empty inbox with an awake receiver.
     #[must_use]
     pub(crate) fn new() -> Self {
-        Self {
-            items: Mutex::new(Some(Q::default())),
-            filled: AtomicBool::new(false),
-            asleep: AtomicBool::new(false),
-        }
+        Self { items: Mutex::new(Some(Q::default())), state: AtomicU8::new(IDLE) }
     }
 
     /// Sends `item`.
@@ -67,9 +76,10 @@ impl<Q: Queue> Inbox<Q> {
         let mut items = lock(&self.items);
         let Some(items) = items.as_mut() else { return Pushed::Refused(item) };
         items.add(item);
-        self.filled.store(true, Ordering::Relaxed);
-        if self.asleep.load(Ordering::Relaxed) {
-            self.awake();
+        // Only who comes first says so.
+        if self.state.load(Ordering::Relaxed) != FILLED
+            && self.state.swap(FILLED, Ordering::Relaxed) == ASLEEP
+        {
             return Pushed::WakeIt;
         }
         Pushed::Seen
@@ -77,56 +87,36 @@ impl<Q: Queue> Inbox<Q> {
 
     /// Whether the receiver may go to sleep; if not, something is waiting. After its sleep it calls
     /// [`awake`](Self::awake).
+    #[inline]
     pub(crate) fn may_sleep(&self) -> bool {
-        self.sleeps(lock(&self.items).as_ref())
+        let state = &self.state;
+        state.compare_exchange(IDLE, ASLEEP, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+            || state.load(Ordering::Relaxed) == ASLEEP
     }
 
-    /// The same, and takes what is waiting, as [`take`](Self::take) does: once over the lock for both. A busy receiver
-    /// that comes back to it again and again takes it away from the senders each time.
-    pub(crate) fn may_sleep_or_take(&self, buffer: &mut Q) -> bool {
-        let mut items = lock(&self.items);
-        let may_sleep = self.sleeps(items.as_ref());
-        if let Some(items) = items.as_mut().filter(|_| !may_sleep) {
-            self.swap(items, buffer);
-        }
-        may_sleep
-    }
-
-    /// Notes under the lock whether the receiver sleeps.
-    fn sleeps(&self, items: Option<&Q>) -> bool {
-        let sleeps = items.is_none_or(Q::is_empty);
-        self.asleep.store(sleeps, Ordering::Relaxed);
-        sleeps
-    }
-
-    /// The receiver is awake. A sender that misses this wakes it once for nothing.
-    pub(crate) fn awake(&self) {
-        self.asleep.store(false, Ordering::Relaxed);
-    }
-
-    /// Whether nothing is waiting, as far as the receiver knows without the lock.
+    /// Whether nothing is waiting.
     pub(crate) fn is_empty(&self) -> bool {
-        !self.filled.load(Ordering::Relaxed)
+        self.state.load(Ordering::Relaxed) != FILLED
     }
 
-    /// Takes everything, by swapping with an empty `buffer`.
+    /// The receiver is awake; says whether something is waiting.
+    #[inline]
+    pub(crate) fn awake(&self) -> bool {
+        let state = &self.state;
+        state.load(Ordering::Relaxed) != IDLE
+            && state.compare_exchange(ASLEEP, IDLE, Ordering::Relaxed, Ordering::Relaxed).is_err()
+    }
+
+    /// Takes everything that is waiting, by swapping with an empty `buffer`.
     pub(crate) fn take(&self, buffer: &mut Q) {
-        if self.is_empty() {
-            return;
-        }
         if let Some(items) = lock(&self.items).as_mut() {
-            self.swap(items, buffer);
+            std::mem::swap(items, buffer);
+            self.state.store(IDLE, Ordering::Relaxed);
         }
-    }
-
-    fn swap(&self, items: &mut Q, buffer: &mut Q) {
-        std::mem::swap(items, buffer);
-        self.filled.store(!items.is_empty(), Ordering::Relaxed);
     }
 
     /// The receiver is gone: refuses everything from now on, and gives what was left.
     pub(crate) fn close(&self) -> Q {
-        self.filled.store(false, Ordering::Relaxed);
         lock(&self.items).take().unwrap_or_default()
     }
 

@@ -21,11 +21,6 @@ impl Queue for Parcels {
     fn add(&mut self, parcel: Parcel) {
         self.push(parcel);
     }
-
-    #[inline]
-    fn is_empty(&self) -> bool {
-        self.is_empty()
-    }
 }
 
 /// The part of a loop that other threads may touch.

@@ -57,10 +57,6 @@ impl<T> Queue for VecDeque<T> {
     fn add(&mut self, item: T) {
         self.push_back(item);
     }
-
-    fn is_empty(&self) -> bool {
-        Self::is_empty(self)
-    }
 }
 
 /// A loop as its remotes share it.
@@ -96,12 +92,11 @@ impl Shared {
 
     /// One turn, in the order of the event loop's.
     fn turn(&self, got: &mut Vec<usize>) {
-        let mut buffer = VecDeque::new();
-        if self.inbox.may_sleep_or_take(&mut buffer) {
+        if self.inbox.may_sleep() {
             self.poller.wait();
         }
-        self.inbox.awake();
-        if buffer.is_empty() {
+        let mut buffer = VecDeque::new();
+        if self.inbox.awake() {
             self.inbox.take(&mut buffer);
         }
         got.extend(buffer);
@@ -159,9 +154,10 @@ fn a_host_that_announced_its_sleep_is_woken() {
             if shared.inbox.may_sleep() && shared.inbox.may_sleep() {
                 shared.poller.wait();
             }
-            shared.inbox.awake();
             let mut buffer = VecDeque::new();
-            shared.inbox.take(&mut buffer);
+            if shared.inbox.awake() {
+                shared.inbox.take(&mut buffer);
+            }
             got.extend(buffer);
         }
         sender.join().unwrap();
