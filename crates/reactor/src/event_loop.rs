@@ -32,6 +32,7 @@ use wharf_core::schedule::Settle;
 use wharf_core::tray::Tray;
 
 use crate::clock::SystemClock;
+use crate::duties::{Duties, Duty};
 use crate::fault::{FaultPolicy, Faults};
 use crate::former::Former;
 use crate::handle::{LoopHandle, LoopState};
@@ -173,6 +174,7 @@ impl EventLoopBuilder {
         #[cfg(not(feature = "tracing"))]
         let observer = self.observer;
         let state = LoopState {
+            duties: Duties::default(),
             time: Rc::new(Time::new(clock)),
             poller,
             registry: RefCell::default(),
@@ -201,7 +203,6 @@ impl EventLoopBuilder {
             ages: RefCell::default(),
             busy_poll,
             turn_time: Cell::default(),
-            stopping: Cell::new(false),
             running: Cell::new(false),
             closed: Cell::new(false),
         };
@@ -248,7 +249,7 @@ impl EventLoop {
     pub fn run_forever(&mut self) -> io::Result<()> {
         loop {
             self.turn(None)?;
-            if self.handle.0.stopping.take() {
+            if self.handle.0.duties.cross_out(Duty::Stop) {
                 return Ok(());
             }
         }
@@ -286,11 +287,11 @@ impl EventLoop {
             }
             if let Some(output) = output {
                 // A stop in this very turn has been served by returning.
-                self.handle.0.stopping.set(false);
+                self.handle.0.duties.cross_out(Duty::Stop);
                 return output;
             }
             assert!(
-                !self.handle.0.stopping.take(),
+                !self.handle.0.duties.cross_out(Duty::Stop),
                 "the loop was stopped before the future was ready"
             );
         }
@@ -314,9 +315,7 @@ impl EventLoop {
     #[must_use]
     pub fn next_timeout(&self) -> Option<Duration> {
         let timeout = self.handle.sleep_time(None);
-        let inbox = &self.handle.shared().inbox;
-        let may_wait =
-            timeout == Some(Duration::ZERO) || (self.incoming.is_empty() && inbox.may_sleep());
+        let may_wait = timeout == Some(Duration::ZERO) || self.handle.shared().inbox.may_sleep();
         if may_wait { timeout } else { Some(Duration::ZERO) }
     }
 
@@ -337,7 +336,7 @@ impl EventLoop {
 
         let timeout = self.handle.sleep_time(timeout); // 2
         state.counters.wait_begins();
-        let waited = state.wait(timeout, &mut self.batch, &self.incoming); // 3
+        let waited = state.wait(timeout, &mut self.batch); // 3
         state.counters.wait_ends();
         state.turn_time.set(None);
         waited?;
@@ -347,11 +346,11 @@ impl EventLoop {
         }
         self.handle.deliver_signals();
 
-        let round = state.ready.borrow().len(); // 5
+        let round = if state.duties.has(Duty::Jobs) { state.ready.borrow().len() } else { 0 }; // 5
         if let Some(first) = first {
             first();
         }
-        if round > 0 || !self.incoming.is_empty() {
+        if state.duties.has(Duty::Jobs) {
             self.handle.run_jobs(round, &mut self.incoming);
         }
 
@@ -368,28 +367,35 @@ impl EventLoop {
         self.handle.settle(); // 8
 
         drop(turn);
-        let panic = state.faults.take_pending();
-        panic.map_or(Ok(()), |payload| resume_unwind(payload))
+        if state.duties.has(Duty::Resume) {
+            state.resume();
+        }
+        Ok(())
     }
 }
 
 impl LoopState {
+    /// Resumes the panic that was put off until now, if a fault of this turn was one.
+    #[cold]
+    fn resume(&self) {
+        self.duties.cross_out(Duty::Resume);
+        if let Some(payload) = self.faults.take_pending() {
+            resume_unwind(payload);
+        }
+    }
+
     /// Takes what other threads have sent; what a panic has left from the last turn comes first, and alone.
     #[inline(never)]
     fn take_posts(&self, incoming: &mut Incoming) {
+        self.duties.add(Duty::Jobs);
         if let Some(room) = incoming.room() {
             self.shared.inbox.take(room);
         }
     }
 
     /// Waits for readiness and for other threads, no longer than `timeout`; not at all when a panic has cut the last turn
-    /// short and left something in `batch` or `incoming`.
-    fn wait(
-        &self,
-        mut timeout: Option<Duration>,
-        batch: &mut Batch,
-        incoming: &Incoming,
-    ) -> io::Result<()> {
+    /// short and left something in `batch`.
+    fn wait(&self, mut timeout: Option<Duration>, batch: &mut Batch) -> io::Result<()> {
         if batch.has_rest() {
             return Ok(());
         }
@@ -401,7 +407,7 @@ impl LoopState {
                 }
                 timeout = timeout.map(|timeout| timeout - limit);
             }
-            if !incoming.is_empty() || !self.shared.inbox.may_sleep() {
+            if !self.shared.inbox.may_sleep() {
                 timeout = Some(Duration::ZERO);
             }
         }
@@ -470,10 +476,10 @@ impl LoopHandle {
     /// How long a turn may sleep, given that the caller allows `limit`.
     fn sleep_time(&self, limit: Option<Duration>) -> Option<Duration> {
         let state = &*self.0;
-        if state.stopping.get()
-            || !state.ready.borrow().is_empty()
-            || !state.enlisted.borrow().is_empty()
-        {
+        if state.duties.are_none() {
+            return limit;
+        }
+        if state.duties.are_due() {
             return Some(Duration::ZERO);
         }
         let Some(deadline) = state.time.timers.borrow_mut().next_deadline() else { return limit };
@@ -501,6 +507,9 @@ impl LoopHandle {
             group.add(name);
         }
         self.group_returned(&mut group);
+        if self.0.ready.borrow().is_empty() {
+            self.0.duties.cross_out(Duty::Jobs);
+        }
     }
 
     #[inline]
@@ -518,7 +527,7 @@ impl LoopHandle {
 
     #[inline]
     fn run_due_timers(&self) {
-        if self.0.time.timers.borrow().len() > 0 {
+        if self.0.duties.has(Duty::Timers) {
             self.run_timers();
         }
     }
@@ -531,18 +540,21 @@ impl LoopHandle {
         timers.borrow_mut().begin_run(now);
         loop {
             let callback = timers.borrow_mut().pop_due();
-            let Some(callback) = callback else { return };
+            let Some(callback) = callback else { break };
             if let Err(caught) = guard::call("timer", || callback.run(self)) {
                 self.report(FaultReport::caught(caught));
             }
             self.callback_returned(None, "timer");
+        }
+        if timers.borrow().len() == 0 {
+            self.0.duties.cross_out(Duty::Timers);
         }
     }
 
     /// Settles everything that was enlisted. What settling enlists is settled too, up to a bound.
     #[inline]
     fn settle(&self) {
-        if !self.0.enlisted.borrow().is_empty() {
+        if self.0.duties.has(Duty::Settle) {
             self.settle_enlisted();
         }
     }
@@ -550,10 +562,12 @@ impl LoopHandle {
     #[inline(never)]
     fn settle_enlisted(&self) {
         for _ in 0..SETTLE_ROUNDS {
-            if self.0.enlisted.borrow().is_empty() {
+            let items = self.0.enlisted.take();
+            if items.is_empty() {
+                self.0.duties.cross_out(Duty::Settle);
                 return;
             }
-            let mut rest = Rest { of: &self.0.enlisted, items: self.0.enlisted.take() };
+            let mut rest = Rest { of: &self.0.enlisted, items };
             rest.items.reverse();
             while let Some(item) = rest.items.pop() {
                 item.settle();

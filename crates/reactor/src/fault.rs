@@ -84,8 +84,7 @@ impl Faults {
     }
 
     /// The panic to resume now, if there is one.
-    #[inline]
     pub(crate) fn take_pending(&self) -> Option<Box<dyn Any + Send>> {
-        if self.pending.borrow().is_none() { None } else { self.pending.take() }
+        self.pending.take()
     }
 }

@@ -29,6 +29,7 @@ use wharf_core::tray::Tray;
 use wharf_core::{Address, Scheduler, TransportId};
 
 use crate::ages::Ages;
+use crate::duties::{Duties, Duty};
 use crate::fault::{FaultPolicy, Faults};
 use crate::former::Former;
 use crate::job::{Job, Soon, Timed};
@@ -52,6 +53,7 @@ const QUEUES: usize = 16;
 
 /// What a loop consists of.
 pub(crate) struct LoopState {
+    pub(crate) duties: Duties,
     pub(crate) time: Rc<Time>,
     pub(crate) poller: Poller,
     pub(crate) registry: RefCell<Registry>,
@@ -91,7 +93,6 @@ pub(crate) struct LoopState {
     pub(crate) busy_poll: Option<Duration>,
     /// The time as of this turn, once somebody has asked for it.
     pub(crate) turn_time: Cell<Option<Instant>>,
-    pub(crate) stopping: Cell<bool>,
     pub(crate) running: Cell<bool>,
     pub(crate) closed: Cell<bool>,
 }
@@ -163,12 +164,13 @@ impl LoopHandle {
             drop(callback);
             return TimerHandle::dead(&self.0.time, deadline);
         }
+        self.0.duties.add(Duty::Timers);
         TimerHandle::set(&self.0.time, deadline, Job::new(Timed(callback)))
     }
 
     /// Ends the run of the loop when this turn is over; what is queued by then stays for the next run.
     pub fn stop(&self) {
-        self.0.stopping.set(true);
+        self.0.duties.add(Duty::Stop);
     }
 
     /// Whether the loop has been dropped.
@@ -257,6 +259,7 @@ impl LoopHandle {
         #[cfg(feature = "tracing")]
         self.0.tracer.fault(&report);
         self.0.faults.report(report);
+        self.0.duties.add(Duty::Resume);
     }
 
     /// A callback has returned: the moment to see whether it was slow.
@@ -294,6 +297,7 @@ impl LoopHandle {
             // The job is dropped here.
             return Ticket::DEAD;
         }
+        self.0.duties.add(Duty::Jobs);
         self.0.ready.borrow_mut().push(job)
     }
 
@@ -389,6 +393,7 @@ impl Scheduler for LoopHandle {
         if self.is_closed() {
             return;
         }
+        self.0.duties.add(Duty::Settle);
         self.0.enlisted.borrow_mut().push(item);
     }
 

@@ -26,6 +26,7 @@ mod answer;
 mod clock;
 mod connections;
 pub mod datagram;
+mod duties;
 pub mod endpoint;
 mod event_loop;
 mod fault;

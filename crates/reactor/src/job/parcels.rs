@@ -78,11 +78,6 @@ impl From<Parcels> for Incoming {
 }
 
 impl Incoming {
-    /// Whether there is nothing to take out, and was not the last time.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.parcels.is_empty()
-    }
-
     /// Where to put the parcels that come next; none while there are some from before.
     #[inline]
     pub(crate) fn room(&mut self) -> Option<&mut Parcels> {

@@ -8,15 +8,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use wharf_reactor::{EventLoop, oneshot};
+use wharf_core::schedule::Settle;
+use wharf_core::{Clock, Scheduler};
+use wharf_reactor::{EventLoop, SystemClock, oneshot};
 
-use crate::support::{Log, Path, event_loop, manual_loop, run_until, turns};
+use crate::support::{Log, Path, builder, event_loop, manual_loop, run_until, turns};
 
 both_paths!(
     an_idle_loop_has_no_timeout,
     what_is_queued_is_something_to_do,
+    what_is_enlisted_is_something_to_do_until_it_is_settled,
+    a_turn_without_timers_does_not_ask_what_time_it_is,
     a_spawned_task_is_something_to_do,
     a_task_that_was_woken_at_the_end_of_a_turn_is_something_to_do,
     the_next_timer_bounds_the_wait_and_a_day_does,
@@ -62,6 +66,41 @@ fn what_is_queued_is_something_to_do(path: Path) {
     assert_eq!(ev.next_timeout(), None);
     ev.stop();
     assert_eq!(ev.next_timeout(), Some(Duration::ZERO), "a stop is not slept over");
+}
+
+fn what_is_enlisted_is_something_to_do_until_it_is_settled(path: Path) {
+    struct Item(Cell<usize>);
+    impl Settle for Item {
+        fn settle(self: Rc<Self>) {
+            self.0.set(self.0.get() + 1);
+        }
+    }
+    let mut ev = event_loop(path);
+    let item = Rc::new(Item(Cell::default()));
+    for round in 1..=2 {
+        ev.enlist(Rc::clone(&item) as Rc<dyn Settle>);
+        assert_eq!(ev.next_timeout(), Some(Duration::ZERO));
+        turns(&mut ev, 1);
+        assert_eq!((item.0.get(), ev.next_timeout()), (round, None));
+    }
+}
+
+fn a_turn_without_timers_does_not_ask_what_time_it_is(path: Path) {
+    struct Counting(Rc<Cell<usize>>);
+    impl Clock for Counting {
+        fn now(&self) -> Instant {
+            self.0.set(self.0.get() + 1);
+            SystemClock.now()
+        }
+    }
+    let asked = Rc::new(Cell::new(0));
+    let clock = Counting(Rc::clone(&asked));
+    let mut ev = builder(path).clock(clock).build().unwrap();
+    ev.call_later(Duration::ZERO, || {});
+    turns(&mut ev, 2);
+    let before = asked.replace(0);
+    turns(&mut ev, 2);
+    assert!(before > 0 && asked.get() == 0);
 }
 
 fn a_spawned_task_is_something_to_do(path: Path) {
