@@ -72,9 +72,14 @@ impl TickLength {
         Self { start: instant(), first: Ticks::now() }
     }
 
+    /// For how long it was measured.
+    pub(crate) fn measured(&self) -> Duration {
+        instant().duration_since(self.start)
+    }
+
     /// How long `ticks` are.
     pub(crate) fn duration(&self, ticks: i64) -> Duration {
-        let elapsed = instant().duration_since(self.start).as_nanos().max(1);
+        let elapsed = self.measured().as_nanos().max(1);
         let counted = u128::from(Ticks::now().since(self.first).max(1).unsigned_abs());
         let nanos = u128::from(ticks.max(0).unsigned_abs()) * elapsed / counted;
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))

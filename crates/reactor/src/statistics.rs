@@ -35,7 +35,7 @@ pub struct Statistics {
     pub slow_callbacks: u64,
     /// How long the loop waited for something to do.
     pub polling: Duration,
-    /// How long it worked.
+    /// How long it did not, since it was made.
     pub working: Duration,
     /// How many sources are on the loop now.
     pub sources: usize,
@@ -69,11 +69,8 @@ pub(crate) struct Counters {
     faults: Cell<u64>,
     slow: Cell<u64>,
     polling: Cell<i64>,
-    working: Cell<i64>,
-    /// When the last callback returned, or the last wait.
+    /// When the last callback returned, or a wait began or ended.
     last: Cell<Ticks>,
-    /// When the last turn's wait began or ended.
-    mark: Cell<Ticks>,
     length: TickLength,
     threshold: Cell<Option<Duration>>,
     /// Ticks that are surely fewer than the threshold: only beyond them is a clock worth asking.
@@ -131,9 +128,7 @@ impl Counters {
             faults: Cell::default(),
             slow: Cell::default(),
             polling: Cell::default(),
-            working: Cell::default(),
             last: Cell::new(now),
-            mark: Cell::new(now),
             length: TickLength::new(),
             threshold: Cell::default(),
             suspicious: Cell::new(i64::MAX),
@@ -152,21 +147,16 @@ impl Counters {
         self.suspicious.set(ticks);
     }
 
-    /// A wait begins: what came before was work.
+    /// A wait begins.
     #[inline]
     pub(crate) fn wait_begins(&self) {
-        let now = Ticks::now();
-        self.working.set(self.working.get().wrapping_add(now.since(self.mark.get())));
-        self.mark.set(now);
+        self.last.set(Ticks::now());
     }
 
     /// A wait is over.
     #[inline]
     pub(crate) fn wait_ends(&self) {
-        let now = Ticks::now();
-        self.polling.set(self.polling.get().wrapping_add(now.since(self.mark.get())));
-        self.mark.set(now);
-        self.last.set(now);
+        self.polling.set(self.polling.get().wrapping_add(self.lap()));
         add(&self.turns, 1);
     }
 
@@ -260,6 +250,7 @@ impl Counters {
     }
 
     pub(crate) fn read(&self, sources: usize, timers: usize) -> Statistics {
+        let polling = self.length.duration(self.polling.get());
         Statistics {
             turns: self.turns.get(),
             events: self.events.get(),
@@ -269,8 +260,8 @@ impl Counters {
             lost: std::array::from_fn(|cause| self.lost[cause].get()),
             faults: self.faults.get(),
             slow_callbacks: self.slow.get(),
-            polling: self.length.duration(self.polling.get()),
-            working: self.length.duration(self.working.get()),
+            polling,
+            working: self.length.measured().saturating_sub(polling),
             sources,
             timers,
         }
