@@ -5,7 +5,8 @@
 //! 1. settle what was written or closed from outside;
 //! 2. decide how long to sleep: not at all while something is queued, else until the first timer;
 //! 3. wait for readiness;
-//! 4. take what other threads have sent, and the signals that have come;
+//! 4. take what other threads have sent, unless that kept the loop awake and was taken in 2, and the signals that have
+//!    come;
 //! 5. run what was queued before this point, and nothing that is queued meanwhile;
 //! 6. hand out readiness: each connection reads, calls its protocol, flushes and settles;
 //! 7. run the timers that are due, and none that is set meanwhile;
@@ -36,7 +37,7 @@ use crate::duties::{Duties, Duty};
 use crate::fault::{FaultPolicy, Faults};
 use crate::former::Former;
 use crate::handle::{LoopHandle, LoopState};
-use crate::job::{Incoming, Job};
+use crate::job::{Incoming, Job, Parcels};
 use crate::poll::{Batch, Poller};
 use crate::pool::Pool;
 use crate::ready::ReadyQueue;
@@ -336,13 +337,15 @@ impl EventLoop {
 
         let timeout = self.handle.sleep_time(timeout); // 2
         state.counters.wait_begins();
-        let waited = state.wait(timeout, &mut self.batch); // 3
+        let waited = state.wait(timeout, &mut self.batch, &mut self.incoming); // 3
         state.counters.wait_ends();
         state.turn_time.set(None);
         waited?;
 
-        if state.shared.inbox.awake() {
-            state.take_posts(&mut self.incoming); // 4
+        if let Some(room) = self.incoming.room() {
+            if state.shared.inbox.awake() {
+                state.take_posts(room); // 4
+            }
         }
         self.handle.deliver_signals();
 
@@ -384,18 +387,22 @@ impl LoopState {
         }
     }
 
-    /// Takes what other threads have sent; what a panic has left from the last turn comes first, and alone.
+    /// Takes what other threads have sent.
     #[inline(never)]
-    fn take_posts(&self, incoming: &mut Incoming) {
+    fn take_posts(&self, room: &mut Parcels) {
         self.duties.add(Duty::Jobs);
-        if let Some(room) = incoming.room() {
-            self.shared.inbox.take(room);
-        }
+        self.shared.inbox.take(room);
     }
 
     /// Waits for readiness and for other threads, no longer than `timeout`; not at all when a panic has cut the last turn
-    /// short and left something in `batch`.
-    fn wait(&self, mut timeout: Option<Duration>, batch: &mut Batch) -> io::Result<()> {
+    /// short and left something in `batch`. What other threads have sent by the time that the loop would sleep is
+    /// `incoming`.
+    fn wait(
+        &self,
+        mut timeout: Option<Duration>,
+        batch: &mut Batch,
+        incoming: &mut Incoming,
+    ) -> io::Result<()> {
         if batch.has_rest() {
             return Ok(());
         }
@@ -408,6 +415,10 @@ impl LoopState {
                 timeout = timeout.map(|timeout| timeout - limit);
             }
             if !self.shared.inbox.may_sleep() {
+                // Right away: coming back to it after the poll would take it from the senders once more.
+                if let Some(room) = incoming.room() {
+                    self.take_posts(room);
+                }
                 timeout = Some(Duration::ZERO);
             }
         }

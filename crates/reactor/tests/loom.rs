@@ -92,11 +92,13 @@ impl Shared {
 
     /// One turn, in the order of the event loop's.
     fn turn(&self, got: &mut Vec<usize>) {
+        let mut buffer = VecDeque::new();
         if self.inbox.may_sleep() {
             self.poller.wait();
+        } else {
+            self.inbox.take(&mut buffer);
         }
-        let mut buffer = VecDeque::new();
-        if self.inbox.awake() {
+        if buffer.is_empty() && self.inbox.awake() {
             self.inbox.take(&mut buffer);
         }
         got.extend(buffer);
