@@ -113,9 +113,14 @@ impl<S> End<S> {
         }
     }
 
-    /// The socket, until it is closed.
+    /// The socket, until it is closed. Asked for at each read and write, so what most are is looked for first.
     #[inline]
     fn socket(&self) -> Option<&S> {
+        if let Self::V4(socket, _) = self { Some(socket) } else { self.rarer_socket() }
+    }
+
+    #[inline(never)]
+    fn rarer_socket(&self) -> Option<&S> {
         match self {
             Self::Bare(socket)
             | Self::Unnamed(socket)
