@@ -12,7 +12,9 @@
 //! 7. run the timers that are due, and none that is set meanwhile;
 //! 8. settle what was written or closed from outside: flush, and tell what is untold.
 
-use std::cell::{Cell, RefCell};
+mod builder;
+
+use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -25,33 +27,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use wharf_core::Clock;
-use wharf_core::driver::TRAY;
 use wharf_core::guard::{self, FaultReport};
-use wharf_core::resource::Resources;
 use wharf_core::schedule::Settle;
-use wharf_core::tray::Tray;
 
-use crate::clock::SystemClock;
-use crate::duties::{Duties, Duty};
-use crate::fault::{FaultPolicy, Faults};
-use crate::former::Former;
+pub use builder::EventLoopBuilder;
+
+use crate::duties::Duty;
+use crate::fault::FaultPolicy;
 use crate::handle::{LoopHandle, LoopState};
 use crate::job::{Incoming, Job, Parcels};
-use crate::poll::{Batch, Poller};
-use crate::pool::Pool;
+use crate::poll::Batch;
 use crate::ready::ReadyQueue;
 use crate::registry::Key;
 use crate::remote::Shared;
-use crate::resolve::{Resolver, SystemResolver};
-use crate::signal::Signals;
-use crate::statistics::{Counters, Group, SlowCallback, SlowObserver};
-use crate::time::Time;
-#[cfg(feature = "tracing")]
-use crate::tracer::Tracer;
-
-/// The loop's one read buffer: the size of asyncio's largest read.
-const READ_BUFFER: usize = 256 * 1024;
+use crate::statistics::Group;
 
 /// No wait is longer than a day, so that no system's timeout overflows.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -77,144 +66,6 @@ pub struct EventLoop {
     handle: LoopHandle,
     batch: Batch,
     incoming: Incoming,
-}
-
-/// What a loop is made with.
-#[derive(Default)]
-pub struct EventLoopBuilder {
-    clock: Option<Box<dyn Clock>>,
-    resolver: Option<Box<dyn Resolver>>,
-    faults: FaultPolicy,
-    slow: SlowThreshold,
-    observer: Option<SlowObserver>,
-    portable: bool,
-    busy_poll: Duration,
-}
-
-struct SlowThreshold(Option<Duration>);
-
-impl Default for SlowThreshold {
-    /// asyncio's.
-    fn default() -> Self {
-        Self(Some(Duration::from_millis(100)))
-    }
-}
-
-impl EventLoopBuilder {
-    /// Puts another clock in the place of the system's. Under a manual one the loop never sleeps towards a timer.
-    #[must_use]
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Some(Box::new(clock));
-        self
-    }
-
-    /// Resolves names by another resolver than the system's.
-    #[must_use]
-    pub fn resolver(mut self, resolver: impl Resolver) -> Self {
-        self.resolver = Some(Box::new(resolver));
-        self
-    }
-
-    /// What happens to panics of callbacks; contained unless said otherwise.
-    #[must_use]
-    pub fn fault_policy(mut self, policy: FaultPolicy) -> Self {
-        self.faults = policy;
-        self
-    }
-
-    /// Reports each callback that takes at least `threshold`; without this the loop counts those that take 100 ms.
-    #[doc(alias = "set_debug")]
-    #[must_use]
-    pub fn on_slow_callback(
-        mut self,
-        threshold: Duration,
-        observer: impl FnMut(SlowCallback) + 'static,
-    ) -> Self {
-        self.slow = SlowThreshold(Some(threshold));
-        self.observer = Some(Box::new(observer));
-        self
-    }
-
-    /// Polls without sleeping for up to `duration` before each sleep; not at all unless asked for.
-    ///
-    /// A message that comes meanwhile is answered without the wake-up of a sleeping processor, which is most of the time
-    /// that a request takes on a quiet machine; and other threads post without a system call.
-    /// The price is that processor: it is busy for `duration` after everything that happens, all the time if something
-    /// happens more often.
-    /// It pays where the loop has a processor for itself, and costs where it must share one with whom it waits for.
-    /// Some 50 to 200 microseconds are usual.
-    /// Under a manual clock there is nothing to wait for, and no polling.
-    #[must_use]
-    pub fn busy_poll(mut self, duration: Duration) -> Self {
-        self.busy_poll = duration;
-        self
-    }
-
-    /// Waits by the portable path even where there is a direct one: slower, and the same to the eye. For tests.
-    #[must_use]
-    pub fn portable_poll(mut self, portable: bool) -> Self {
-        self.portable = portable;
-        self
-    }
-
-    /// Makes the loop.
-    ///
-    /// # Errors
-    /// When the system gives no descriptors for it.
-    pub fn build(self) -> io::Result<EventLoop> {
-        let poller = Poller::new(self.portable)?;
-        let waker = poller.waker();
-        let batch = poller.batch();
-        let clock = self.clock.unwrap_or_else(|| Box::new(SystemClock));
-        let polls = !clock.is_manual() && !self.busy_poll.is_zero();
-        let busy_poll = polls.then_some(self.busy_poll);
-        #[cfg(feature = "tracing")]
-        let tracer = Rc::new(Tracer::default());
-        #[cfg(feature = "tracing")]
-        let observer = Some(tracer.before(self.observer));
-        #[cfg(not(feature = "tracing"))]
-        let observer = self.observer;
-        let state = LoopState {
-            duties: Duties::default(),
-            time: Rc::new(Time::new(clock)),
-            poller,
-            registry: RefCell::default(),
-            ready: RefCell::default(),
-            enlisted: RefCell::default(),
-            read_buffer: RefCell::new(vec![0; READ_BUFFER].into()),
-            tray: Rc::new(Tray::new(TRAY)),
-            queue: Cell::default(),
-            queues: RefCell::default(),
-            inbox: Cell::default(),
-            outboxes: RefCell::default(),
-            former: Former::default(),
-            shared: Arc::new(Shared::new(waker.clone())),
-            counters: Counters::new(self.slow.0, observer),
-            #[cfg(feature = "tracing")]
-            tracer,
-            faults: Faults::new(self.faults),
-            tasks: crate::task::Tasks::default(),
-            pool: Pool::default(),
-            resolver: self.resolver.unwrap_or_else(|| Box::new(SystemResolver)),
-            signals: Signals::new(waker),
-            watches: RefCell::default(),
-            resources: Resources::default(),
-            scheduler: RefCell::default(),
-            next_id: Cell::new(1),
-            ages: RefCell::default(),
-            busy_poll,
-            turn_time: Cell::default(),
-            running: Cell::new(false),
-            closed: Cell::new(false),
-        };
-        Ok(EventLoop { handle: LoopHandle(Rc::new(state)), batch, incoming: Incoming::default() })
-    }
-}
-
-impl fmt::Debug for EventLoopBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EventLoopBuilder").field("portable", &self.portable).finish_non_exhaustive()
-    }
 }
 
 impl EventLoop {
