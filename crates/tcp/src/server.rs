@@ -1,21 +1,22 @@
 //! [`Server`]: listening sockets, the connections accepted from them, and how both end.
 
+mod acceptor;
+
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
-use std::os::fd::AsFd;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use wharf_core::driver::{Owner, StreamOptions};
 use wharf_core::guard::{self, FaultReport};
-use wharf_core::stream::Interest;
 use wharf_core::{Address, Lost, StreamProtocol, TransportId, TransportRef};
-use wharf_reactor::source::{Registration, Source};
 use wharf_reactor::stream::Origin;
 use wharf_reactor::{LoopHandle, OneshotSender, SocketFile, TimerHandle, oneshot, stream};
 
-use crate::socket::{Socket, address, is_ip};
+use acceptor::Acceptor;
+
+use crate::socket::Socket;
 
 /// How long the listeners rest when the system cannot give a connection, most often for want of descriptors: asyncio's.
 /// The trouble will last a while, and the listener stays ready meanwhile.
@@ -121,16 +122,6 @@ enum Until {
     ConnectionsGone,
 }
 
-/// One listening socket on the loop.
-struct Acceptor {
-    server: Rc<ServerState>,
-    socket: RefCell<Option<socket2::Socket>>,
-    registration: Registration,
-    address: Option<Address>,
-    polled: Cell<bool>,
-    file: Option<SocketFile>,
-}
-
 /// How a [`Server::drain`] ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -164,16 +155,7 @@ impl Server {
             waiters: RefCell::default(),
         });
         for listener in listeners {
-            let acceptor = Rc::new(Acceptor {
-                server: Rc::clone(&state),
-                address: listener.socket.local_addr().ok().as_ref().and_then(address),
-                socket: RefCell::new(Some(listener.socket)),
-                registration: Registration::new(handle),
-                polled: Cell::new(false),
-                file: listener.file,
-            });
-            acceptor.registration.attach(Rc::clone(&acceptor) as Rc<dyn Source>);
-            state.acceptors.borrow_mut().push(acceptor);
+            state.acceptors.borrow_mut().push(Acceptor::new(&state, listener));
         }
         let server = Self(state);
         if serve {
@@ -189,7 +171,7 @@ impl Server {
     #[doc(alias = "sockets")]
     #[must_use]
     pub fn addresses(&self) -> Vec<Address> {
-        self.0.acceptors.borrow().iter().filter_map(|acceptor| acceptor.address.clone()).collect()
+        self.0.acceptors.borrow().iter().filter_map(|acceptor| acceptor.address()).collect()
     }
 
     /// Whether it accepts connections.
@@ -231,11 +213,7 @@ impl Server {
             Phase::Serving => return Ok(()),
             Phase::Bound => {
                 for acceptor in &*state.acceptors.borrow() {
-                    if let Some(socket) = &*acceptor.socket.borrow() {
-                        socket
-                            .listen(state.options.backlog)
-                            .map_err(|error| acceptor.naming(&error))?;
-                    }
+                    acceptor.listen(state.options.backlog)?;
                 }
             }
             Phase::Paused => {}
@@ -514,110 +492,4 @@ impl Owner for ServerState {
             self.wake_waiters();
         }
     }
-}
-
-impl Acceptor {
-    /// The error of the same kind, naming the address.
-    fn naming(&self, error: &io::Error) -> io::Error {
-        let address = self.address.as_ref().map(Address::to_string).unwrap_or_default();
-        io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
-    }
-
-    fn poll(&self, wanted: bool) -> io::Result<()> {
-        if wanted != self.polled.get() {
-            if let Some(socket) = &*self.socket.borrow() {
-                let interest = Interest { read: wanted, write: false };
-                self.registration.set_interest(socket.as_fd(), interest)?;
-                self.polled.set(wanted);
-            }
-        }
-        Ok(())
-    }
-
-    fn close(&self) {
-        if let Some(socket) = self.socket.take() {
-            self.registration.close(socket.as_fd());
-        }
-        if let Some(file) = &self.file {
-            file.remove_if_ours();
-        }
-    }
-
-    /// One `accept`; the socket comes non-blocking and close-on-exec, with the listener's options on it.
-    fn accept(&self) -> io::Result<(socket2::Socket, Option<Address>)> {
-        let socket = self.socket.borrow();
-        let Some(listener) = &*socket else { return Err(io::ErrorKind::WouldBlock.into()) };
-        let (accepted, peer) = accept_non_blocking(listener)?;
-        if !cfg!(target_os = "linux") && is_ip(&peer) {
-            // Linux hands the options of the listener on.
-            accepted.set_tcp_nodelay(true)?;
-            accepted.set_keepalive(self.server.options.keep_alive)?;
-        }
-        Ok((accepted, address(&peer)))
-    }
-}
-
-#[cfg(target_os = "linux")]
-fn accept_non_blocking(
-    listener: &socket2::Socket,
-) -> io::Result<(socket2::Socket, socket2::SockAddr)> {
-    use nix::sys::socket::SockFlag;
-    listener.accept4((SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC).bits())
-}
-
-#[cfg(not(target_os = "linux"))]
-fn accept_non_blocking(
-    listener: &socket2::Socket,
-) -> io::Result<(socket2::Socket, socket2::SockAddr)> {
-    let (socket, peer) = listener.accept()?;
-    socket.set_nonblocking(true)?;
-    Ok((socket, peer))
-}
-
-impl Source for Acceptor {
-    fn ready(self: Rc<Self>, _: wharf_core::driver::Readiness) {
-        let server = &self.server;
-        for _ in 0..server.options.accept_budget() {
-            if !self.polled.get() || server.phase.get() != Phase::Serving {
-                return;
-            }
-            match self.accept() {
-                Ok((socket, peer)) => server.welcome(socket, peer),
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => return,
-                    io::ErrorKind::Interrupted => continue,
-                    _ if is_of_the_client(&error) => continue,
-                    _ => return server.rest(self.address.as_ref(), error),
-                },
-            }
-            if server.live.get() >= server.options.max_connections {
-                let _ = server.update_polling();
-            }
-        }
-    }
-
-    fn shut(self: Rc<Self>) {
-        self.server.close();
-        self.close();
-    }
-}
-
-/// Whether the trouble is that of one client, or of the way to it: it is gone, and the next one may be better off.
-fn is_of_the_client(error: &io::Error) -> bool {
-    use nix::errno::Errno;
-    let errno = error.raw_os_error().map(Errno::from_raw);
-    matches!(
-        errno,
-        Some(
-            Errno::ECONNABORTED
-                | Errno::EPROTO
-                | Errno::ENOPROTOOPT
-                | Errno::EOPNOTSUPP
-                | Errno::ETIMEDOUT
-                | Errno::ENETDOWN
-                | Errno::ENETUNREACH
-                | Errno::EHOSTDOWN
-                | Errno::EHOSTUNREACH
-        )
-    )
 }
