@@ -337,7 +337,7 @@ impl Server {
 
 impl fmt::Display for DrainReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} connections finished, {} were aborted", self.finished, self.aborted)
+        write!(f, "connections: {} finished, {} aborted", self.finished, self.aborted)
     }
 }
 
