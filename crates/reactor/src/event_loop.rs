@@ -166,7 +166,9 @@ impl EventLoop {
     /// Ask right before waiting: from then on, what other threads post makes the descriptor readable.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Duration> {
-        let timeout = self.handle.sleep_time(None);
+        // What a panic has cut off is not found again by who waits on the descriptor.
+        let limit = self.batch.has_rest().then_some(Duration::ZERO);
+        let timeout = self.handle.sleep_time(limit);
         let may_wait = timeout == Some(Duration::ZERO) || self.handle.shared().inbox.may_sleep();
         if may_wait { timeout } else { Some(Duration::ZERO) }
     }

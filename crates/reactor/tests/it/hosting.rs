@@ -10,16 +10,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use wharf_core::driver::Readiness;
 use wharf_core::schedule::Settle;
 use wharf_core::{Clock, Scheduler};
+use wharf_reactor::source::{Registration, Source};
 use wharf_reactor::{EventLoop, SystemClock, oneshot};
 
-use crate::support::{Log, Path, builder, event_loop, manual_loop, run_until, turns};
+use crate::support::{Log, Path, builder, event_loop, manual_loop, panic_of, run_until, turns};
 
 both_paths!(
     an_idle_loop_has_no_timeout,
     what_is_queued_is_something_to_do,
     what_is_enlisted_is_something_to_do_until_it_is_settled,
+    what_a_panic_has_cut_off_is_something_to_do,
     a_turn_without_timers_does_not_ask_what_time_it_is,
     a_spawned_task_is_something_to_do,
     a_task_that_was_woken_at_the_end_of_a_turn_is_something_to_do,
@@ -83,6 +86,34 @@ fn what_is_enlisted_is_something_to_do_until_it_is_settled(path: Path) {
         turns(&mut ev, 1);
         assert_eq!((item.0.get(), ev.next_timeout()), (round, None));
     }
+}
+
+fn what_a_panic_has_cut_off_is_something_to_do(path: Path) {
+    /// Panics when it is called for the first time of all.
+    struct Clumsy(Rc<Cell<usize>>);
+    impl Source for Clumsy {
+        fn ready(self: Rc<Self>, _: Readiness) {
+            let calls = self.0.get();
+            self.0.set(calls + 1);
+            assert!(calls > 0, "on purpose");
+        }
+
+        fn shut(self: Rc<Self>) {}
+    }
+    let mut ev = event_loop(path);
+    let calls = Rc::new(Cell::new(0));
+    let places = [(); 2].map(|()| {
+        let place = Registration::new(ev.handle());
+        place.attach(Rc::new(Clumsy(Rc::clone(&calls))));
+        let (end, _) = UnixStream::pair().unwrap();
+        place.poll_once(&end).unwrap();
+        (place, end)
+    });
+    assert_eq!(panic_of(|| ev.turn(Some(Duration::ZERO))), "on purpose");
+    assert_eq!(ev.next_timeout(), Some(Duration::ZERO));
+    turns(&mut ev, 1);
+    assert_eq!((calls.get(), ev.next_timeout()), (2, None));
+    places.iter().for_each(|(place, end)| place.close(end));
 }
 
 fn a_turn_without_timers_does_not_ask_what_time_it_is(path: Path) {
