@@ -471,6 +471,8 @@ impl Source for Process {
 
     /// Everything is told before this returns: the loop takes no other turn.
     fn shut(self: Rc<Self>) {
+        // First: a protocol that its user holds refuses to be told (rule T11), and nobody would reap the child then.
+        let reaped = self.watch.finish();
         if self.abandon() {
             self.has_begun(Begun::Never);
         } else {
@@ -479,7 +481,7 @@ impl Source for Process {
                 pipe.shut();
             }
         }
-        self.finish();
+        self.found(reaped);
     }
 
     /// One that was taken back is nobody's, and waits to be reaped.

@@ -272,6 +272,26 @@ fn sp_31_a_child_whose_pipes_a_grandchild_holds_is_told_its_loss_when_the_loop_g
 }
 
 #[test]
+fn sp_31_a_child_is_reaped_with_its_loop_even_if_its_protocol_is_borrowed() {
+    struct Deaf;
+    impl SubprocessProtocol for Deaf {}
+    for piped in [true, false] {
+        let mut ev = loop_builder().build().unwrap();
+        let mut child = subprocess::shell(&ev, SLEEP, || Deaf);
+        if !piped {
+            let null = || subprocess::Stdio::Null;
+            child = child.stdin(null()).stdout(null()).stderr(null());
+        }
+        let (transport, protocol) = ev.block_on(child.into_future()).unwrap();
+        let borrowed = protocol.borrow_mut();
+        let end = std::panic::AssertUnwindSafe(|| drop(ev));
+        assert!(std::panic::catch_unwind(end).is_err(), "the borrow is refused");
+        drop(borrowed);
+        assert!(!is_child_of_ours(transport.pid()), "piped: {piped}");
+    }
+}
+
+#[test]
 fn sp_33_a_panic_in_a_callback_costs_the_child_and_nothing_else() {
     for call in [Call::Made, Call::Data(1), Call::PipeLost(1), Call::Exited, Call::Lost] {
         let faults = Rc::new(RefCell::new(Vec::new()));
