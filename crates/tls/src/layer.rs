@@ -74,6 +74,8 @@ struct Passage {
     awaited: bool,
     /// The transport above, while whoever waits for it waits for a layer that is above it.
     above: Option<TransportRef>,
+    /// The protocol above, when whoever waits for it asked last.
+    upper: Option<StreamProtocol>,
     callback: Option<Established>,
     ticket: Option<Ticket>,
     timer: Option<Box<dyn Timer>>,
@@ -104,11 +106,12 @@ impl Passage {
 
     /// Whether nothing is in it.
     fn is_over(&self) -> bool {
-        let Self { protocol, outcome, awaited, above, callback, ticket, timer } = self;
+        let Self { protocol, outcome, awaited, above, upper, callback, ticket, timer } = self;
         matches!(outcome, Outcome::Told)
             && !awaited
             && protocol.is_none()
             && above.is_none()
+            && upper.is_none()
             && callback.is_none()
             && ticket.is_none()
             && timer.is_none()
@@ -177,6 +180,14 @@ impl Layer {
 
     fn stream(&self) -> Option<Stream> {
         self.parts.borrow().stream.clone()
+    }
+
+    /// The protocol above, until the loss.
+    fn protocol(&self) -> Option<StreamProtocol> {
+        match self.stream() {
+            Some(stream) => stream.driver.protocol(),
+            None => self.take(|passage| passage.protocol.clone()),
+        }
     }
 
     /// How long our goodbye waits for an answer.
@@ -406,6 +417,35 @@ impl Layer {
         }
     }
 
+    /// What came of the handshake, and of what stands above, which may be a layer, too.
+    fn poll_all(&self, cx: &mut Context<'_>) -> Poll<io::Result<TransportRef>> {
+        let above = match self.poll_outcome(cx)? {
+            Poll::Ready(above) => {
+                self.with_passage(|passage| passage.above = Some(above.clone()));
+                above
+            }
+            Poll::Pending => match self.take(|passage| passage.above.clone()) {
+                Some(above) => above,
+                None if self.is_over() => {
+                    return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+                }
+                None => return Poll::Pending,
+            },
+        };
+        // One that was lost has let go of its protocol, which knows what came of it.
+        match above.protocol().or_else(|| self.take(|passage| passage.upper.clone())) {
+            Some(protocol) => protocol.poll_established(&above, cx),
+            None => Poll::Ready(Ok(above)),
+        }
+    }
+
+    /// Whether the layer has stood and is lost, and nobody was told.
+    fn is_over(&self) -> bool {
+        let parts = self.parts.borrow();
+        let outcome = parts.passage.as_deref().map(|passage| &passage.outcome);
+        parts.stream.is_none() && matches!(outcome, None | Some(Outcome::Told))
+    }
+
     /// The transport above, once the handshake is over, and while neither side is broken or lost.
     fn established(&self) -> Option<TransportRef> {
         let stream = self.stream().filter(|stream| stream.session.can_say_goodbye())?;
@@ -539,22 +579,11 @@ impl shared::Layer for Layer {
         _: &TransportRef,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<TransportRef>> {
-        let transport = match self.poll_outcome(cx) {
-            Poll::Ready(Ok(transport)) => {
-                self.with_passage(|passage| passage.above = Some(transport.clone()));
-                transport
-            }
-            Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
-            Poll::Pending => match self.take(|passage| passage.above.clone()) {
-                Some(transport) => transport,
-                None => return Poll::Pending,
-            },
-        };
-        // What stands above may be a layer, too.
-        let outcome = match transport.protocol() {
-            Some(protocol) => ready!(protocol.poll_established(&transport, cx)),
-            None => Ok(transport),
-        };
+        if let Some(protocol) = self.protocol() {
+            drop(self.with_passage(|passage| passage.upper.replace(protocol)));
+        }
+        let outcome = ready!(self.poll_all(cx));
+        drop(self.take(|passage| passage.upper.take()));
         drop(self.take(|passage| passage.above.take()));
         self.leave_passage();
         Poll::Ready(outcome)

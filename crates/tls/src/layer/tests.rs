@@ -74,6 +74,48 @@ fn an_answer_is_kept_until_it_is_taken_or_dropped() {
     );
 }
 
+/// A client of TLS within TLS whose peer never answers the inner handshake, and what is below the outer one.
+fn nested(stage: &Stage) -> (StreamProtocol, TransportRef) {
+    let [client, server] = sides().map(Arc::new);
+    let inner = StreamProtocol::from_layer(Layer::new(Arc::clone(&client), protocol()));
+    let outer = StreamProtocol::from_layer(Layer::new(client, inner));
+    let server = StreamProtocol::from_layer(Layer::new(server, protocol()));
+    let pair = stage.pair(outer.clone(), server);
+    (outer, pair.first.0)
+}
+
+#[test]
+fn a_layer_above_that_was_lost_is_an_error_of_the_whole() {
+    for asks_between in [true, false] {
+        let stage = Stage::new();
+        let (outer, below) = nested(&stage);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(outer.poll_established(&below, &mut cx).is_pending());
+        stage.run();
+        if asks_between {
+            assert!(outer.poll_established(&below, &mut cx).is_pending());
+        }
+        below.abort();
+        stage.run();
+        let outcome = outer.poll_established(&below, &mut cx);
+        assert!(matches!(outcome, Poll::Ready(Err(_))), "{asks_between}: {outcome:?}");
+    }
+}
+
+#[test]
+fn whoever_asks_first_when_all_is_over_is_answered() {
+    let stage = Stage::new();
+    let [client, server] = sides().map(|side| Layer::new(Arc::new(side), protocol()));
+    let [client, server] = [client, server].map(|layer| StreamProtocol::from_layer(layer));
+    let Pair { first: (below, _), .. } = stage.pair(client.clone(), server);
+    stage.run();
+    below.abort();
+    stage.run();
+    assert_eq!(stage.connections(), 0);
+    let outcome = client.poll_established(&below, &mut Context::from_waker(Waker::noop()));
+    assert!(matches!(outcome, Poll::Ready(Err(_))), "{outcome:?}");
+}
+
 #[test]
 #[cfg(target_pointer_width = "64")]
 fn a_layer_adds_little_to_its_engine() {
