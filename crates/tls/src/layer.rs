@@ -7,6 +7,8 @@
 //! The engine is never borrowed while a callback runs: the driver reads plaintext out of the session into a buffer, and
 //! the borrow has ended when it calls the protocol (rule T3).
 
+mod passage;
+
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::{Rc, Weak};
@@ -18,11 +20,14 @@ use wharf_core::driver::{Readiness, StreamDriver, StreamOptions};
 use wharf_core::extra::WritingPaused;
 use wharf_core::guard::{self, FaultReport};
 use wharf_core::observe::Moment;
-use wharf_core::schedule::{Settle, Timer};
+use wharf_core::schedule::Settle;
 use wharf_core::shared::{self, Reception};
 use wharf_core::{KeepOpen, Lost, Scheduler, StreamProtocol, Transport, TransportRef};
 
-use crate::admission::{Admission, Ticket};
+pub(crate) use passage::Established;
+use passage::{Outcome, Passage};
+
+use crate::admission::Admission;
 use crate::engine::Rustls;
 use crate::error::Error;
 use crate::host::LayerHost;
@@ -35,9 +40,6 @@ use crate::state::Phase;
 const ROUNDS: usize = 2;
 
 type Driver = StreamDriver<TlsIo>;
-
-/// Runs once the handshake is over, or has failed.
-pub(crate) type Established = Box<dyn FnOnce(Result<&TransportRef, &Error>)>;
 
 /// TLS between two transports.
 pub(crate) struct Layer {
@@ -62,60 +64,6 @@ struct Parts {
 struct Stream {
     session: Rc<Session>,
     driver: Rc<Driver>,
-}
-
-/// What a layer needs on its way in, and a part of it on its way out.
-#[derive(Default)]
-struct Passage {
-    /// The protocol above, until there is a transport below.
-    protocol: Option<StreamProtocol>,
-    outcome: Outcome,
-    /// Whether somebody has an answer that he may await.
-    awaited: bool,
-    /// The transport above, while whoever waits for it waits for a layer that is above it.
-    above: Option<TransportRef>,
-    /// The protocol above, when whoever waits for it asked last.
-    upper: Option<StreamProtocol>,
-    callback: Option<Established>,
-    ticket: Option<Ticket>,
-    timer: Option<Box<dyn Timer>>,
-}
-
-/// How the handshake ended, for whoever waits for it.
-#[derive(Default)]
-enum Outcome {
-    Pending(Option<Waker>),
-    Known(Result<TransportRef, Error>),
-    /// Somebody has it, or nobody wants it.
-    #[default]
-    Told,
-}
-
-impl Passage {
-    /// Takes note of the outcome; gives whoever waits for it. A success that nobody waits for need not be kept.
-    fn settle(&mut self, outcome: Result<TransportRef, Error>) -> Option<Waker> {
-        let waker = match std::mem::take(&mut self.outcome) {
-            Outcome::Pending(waker) => waker,
-            _ => None,
-        };
-        if waker.is_some() || self.awaited || outcome.is_err() {
-            self.outcome = Outcome::Known(outcome);
-        }
-        waker
-    }
-
-    /// Whether nothing is in it.
-    fn is_over(&self) -> bool {
-        let Self { protocol, outcome, awaited, above, upper, callback, ticket, timer } = self;
-        matches!(outcome, Outcome::Told)
-            && !awaited
-            && protocol.is_none()
-            && above.is_none()
-            && upper.is_none()
-            && callback.is_none()
-            && ticket.is_none()
-            && timer.is_none()
-    }
 }
 
 impl Layer {
