@@ -203,3 +203,85 @@ fn an_error_of_the_system_ends_the_connection() {
     assert!(writes.borrow().0.is_some());
     assert_eq!(stage.connections(), 0);
 }
+
+/// Everything that a protocol is answered and told.
+type Told = Rc<RefCell<Vec<String>>>;
+
+/// Something that a callback does by a handle; the byte is its place among the others.
+type Deed = fn(&TransportRef, u8, &Told);
+
+const DEEDS: [Deed; 12] = [
+    |transport, byte, told| note(told, transport.write(&[byte])),
+    |transport, byte, told| note(told, transport.write(&vec![byte; TRAY])),
+    |transport, byte, told| note(told, transport.write(&vec![byte; 5 * TRAY])),
+    |transport, byte, told| note(told, transport.write_bytes(vec![byte; 5].into())),
+    |transport, _, told| note(told, transport.write(b"")),
+    |transport, _, told| note(told, transport.write_buffer_len()),
+    |transport, _, _| transport.pause_reading(),
+    |transport, _, _| transport.set_write_buffer_limits(Limits::high(0)),
+    |transport, _, _| transport.write_eof(),
+    |transport, _, _| transport.close(),
+    |transport, _, _| transport.abort(),
+    |transport, _, told| {
+        transport.set_protocol(Diary { deeds: None, told: Rc::clone(told) }, b"rest");
+    },
+];
+
+fn note(told: &Told, what: impl std::fmt::Debug) {
+    told.borrow_mut().push(format!("{what:?}"));
+}
+
+/// Does things when it gets something, by the handle that it is given or by a clone; echoes what comes later.
+struct Diary {
+    deeds: Option<([Deed; 3], bool)>,
+    told: Told,
+}
+
+impl Protocol for Diary {
+    fn data_received(&mut self, transport: &TransportRef, data: &[u8]) {
+        let Some((deeds, by_clone)) = self.deeds.take() else {
+            return note(&self.told, transport.write(data));
+        };
+        let clone = transport.clone();
+        let handle = if by_clone { &clone } else { transport };
+        (0..).zip(deeds).for_each(|(byte, deed)| deed(handle, byte, &self.told));
+    }
+    fn pause_writing(&mut self, _: &TransportRef) {
+        note(&self.told, "paused");
+    }
+    fn resume_writing(&mut self, _: &TransportRef) {
+        note(&self.told, "resumed");
+    }
+    fn connection_lost(&mut self, _: &TransportRef, why: &Lost) {
+        note(&self.told, why);
+    }
+}
+
+/// What the wire and the protocol see of it, over a stream of this capacity that becomes wide at last.
+fn outcome(deeds: [Deed; 3], by_clone: bool, capacity: usize) -> (Vec<u8>, Seen, Vec<String>) {
+    let (stage, told) = (Stage::new(), Told::default());
+    let diary = Diary { deeds: Some((deeds, by_clone)), told: Rc::clone(&told) };
+    let (_, _, wire) = stage.wire(diary);
+    stage.run();
+    wire.set_capacity(capacity);
+    for data in [b"go", b"on"] {
+        wire.send(data);
+        stage.run();
+    }
+    wire.set_capacity(usize::MAX);
+    stage.run();
+    (wire.take(), wire.seen(), told.take())
+}
+
+#[test]
+fn a_handle_does_in_a_callback_what_its_clone_does() {
+    const COUNT: usize = DEEDS.len();
+    for code in 0..COUNT.pow(3) {
+        let places = [code % COUNT, code / COUNT % COUNT, code / COUNT.pow(2)];
+        let deeds = places.map(|place| DEEDS[place]);
+        for capacity in [3, usize::MAX] {
+            let [own, clone] = [false, true].map(|by_clone| outcome(deeds, by_clone, capacity));
+            assert!(own == clone, "{places:?} {capacity}: {:?} {:?}", own.2, clone.2);
+        }
+    }
+}
