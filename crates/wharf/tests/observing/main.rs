@@ -1,4 +1,4 @@
-//! Watching a loop at work: the list of live connections, the wire log, and spans and events of `tracing`.
+//! Watching a loop at work: the list of live connections, its counters, the wire log, and spans and events of `tracing`.
 
 #[path = "../conformance/support/authority.rs"]
 #[allow(dead_code)] // The stories of TLS need more of it.
@@ -11,6 +11,7 @@ mod folder;
 mod support;
 
 mod connections;
+mod counters;
 #[cfg(feature = "tracing")]
 mod tracing;
 mod wire;
