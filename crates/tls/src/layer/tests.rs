@@ -121,6 +121,7 @@ fn whoever_asks_first_when_all_is_over_is_answered() {
 fn a_layer_adds_little_to_its_engine() {
     assert_eq!(size_of::<LayerHost>(), 8);
     assert_eq!(size_of::<Layer>(), 56);
+    assert_eq!(size_of::<Driver>(), 104);
     assert_eq!(size_of::<Session>() - size_of::<Rustls>(), 80);
     assert!(size_of::<Rustls>() <= size_of::<rustls::Connection>() + 16);
 }
