@@ -17,7 +17,7 @@ mod tag;
 mod transport;
 
 use std::any::Any;
-use std::cell::{RefCell, RefMut};
+use std::cell::{Ref, RefCell, RefMut};
 use std::rc::{Rc, Weak};
 
 pub use contract::{
@@ -223,8 +223,16 @@ impl<I: StreamIo> StreamDriver<I> {
         }
     }
 
-    /// What the driver guards, for whoever asks or changes anything from outside: what the callback that runs has written
-    /// so far is queued by then.
+    /// What the driver guards, for whoever only asks from outside: what the callback that runs has written so far is
+    /// queued by then. A layer may ask while it is asked itself.
+    fn look(&self) -> Ref<'_, Inner<I>> {
+        if self.tag.is(Tag::GATHERS) {
+            drop(self.enter());
+        }
+        self.inner.borrow()
+    }
+
+    /// The same, for whoever changes anything.
     #[inline]
     fn enter(&self) -> RefMut<'_, Inner<I>> {
         let mut inner = self.inner.borrow_mut();

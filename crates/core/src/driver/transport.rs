@@ -205,7 +205,7 @@ impl<I: StreamIo> BaseTransport for StreamDriver<I> {
     }
 
     fn provide(&self, request: &mut Request<'_>) {
-        let inner = self.enter();
+        let inner = self.look();
         request
             .provide(|| self.vitals(&inner))
             .provide_here(|| inner.protocol.as_ref().and_then(StreamProtocol::above).map(Above))
@@ -301,7 +301,7 @@ impl<I: StreamIo> WriteTransport for StreamDriver<I> {
     }
 
     fn write_buffer_len(&self) -> usize {
-        self.enter().unsent()
+        self.look().unsent()
     }
 
     fn write_buffer_limits(&self) -> Limits {

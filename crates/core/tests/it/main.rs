@@ -3,6 +3,7 @@
 //! The models are shared with the fuzzer, which finds its own ways through them.
 
 mod datagrams;
+mod layer;
 mod pair;
 mod pair_model;
 mod queue;
