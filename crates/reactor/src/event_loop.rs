@@ -13,33 +13,34 @@
 //! 8. settle what was written or closed from outside: flush, and tell what is untold.
 
 mod builder;
+mod main_future;
 
 use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::mem;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::resume_unwind;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use wharf_core::guard::{self, FaultReport};
 use wharf_core::schedule::Settle;
 
 pub use builder::EventLoopBuilder;
+use main_future::{Main, MainFuture};
 
-use crate::duties::Duty;
+use crate::duties::{Duties, Duty};
 use crate::fault::FaultPolicy;
 use crate::handle::{LoopHandle, LoopState};
-use crate::job::{Incoming, Job, Parcels};
+use crate::job::{Incoming, Job};
 use crate::poll::Batch;
 use crate::ready::ReadyQueue;
 use crate::registry::Key;
-use crate::remote::Shared;
 use crate::statistics::Group;
 
 /// No wait is longer than a day, so that no system's timeout overflows.
@@ -99,12 +100,7 @@ impl EventLoop {
     /// From inside a callback (rule T10), and with the panic of a callback under
     /// [`FaultPolicy::Resume`](crate::FaultPolicy::Resume).
     pub fn run_forever(&mut self) -> io::Result<()> {
-        loop {
-            self.turn(None)?;
-            if self.handle.0.duties.cross_out(Duty::Stop) {
-                return Ok(());
-            }
-        }
+        self.run(None)
     }
 
     /// Runs until `future` is ready, and gives its result. The future need not be `'static`.
@@ -114,39 +110,12 @@ impl EventLoop {
     #[doc(alias = "Runner")]
     #[doc(alias = "run_until_complete")]
     pub fn block_on<F: Future>(&mut self, future: F) -> F::Output {
-        let mut future = std::pin::pin!(future);
-        let woken = Arc::new(MainWaker {
-            woken: AtomicBool::new(true),
-            shared: Arc::clone(self.handle.shared()),
-        });
-        let waker = Waker::from(Arc::clone(&woken));
-        let mut output = None;
-        loop {
-            let mut poll_main = || {
-                if output.is_none() && woken.woken.swap(false, Ordering::Acquire) {
-                    if let Poll::Ready(value) =
-                        future.as_mut().poll(&mut Context::from_waker(&waker))
-                    {
-                        output = Some(value);
-                    }
-                }
-            };
-            let asleep = !woken.woken.load(Ordering::Acquire);
-            if let Err(error) =
-                self.turn_with((!asleep).then_some(Duration::ZERO), Some(&mut poll_main))
-            {
-                panic!("the poller failed: {error}");
-            }
-            if let Some(output) = output {
-                // A stop in this very turn has been served by returning.
-                self.handle.0.duties.cross_out(Duty::Stop);
-                return output;
-            }
-            assert!(
-                !self.handle.0.duties.cross_out(Duty::Stop),
-                "the loop was stopped before the future was ready"
-            );
+        let future = pin!(future);
+        let mut main = MainFuture::new(future, Arc::clone(self.handle.shared()));
+        if let Err(error) = self.run(Some(&mut main)) {
+            panic!("the poller failed: {error}");
         }
+        main.into_output().expect("the loop was stopped before the future was ready")
     }
 
     /// Takes one turn, waiting no longer than `timeout` for something to do; `None` waits as long as it takes.
@@ -157,7 +126,9 @@ impl EventLoop {
     /// # Panics
     /// As [`run_forever`](Self::run_forever).
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        self.turn_with(timeout, None)
+        let Self { handle, batch, incoming } = self;
+        let _running = Running::begin(&handle.0);
+        handle.turn(batch, incoming, timeout, &mut None)
     }
 
     /// How long a foreign loop may wait on the loop's descriptor before it takes a turn: zero when something is queued,
@@ -166,67 +137,25 @@ impl EventLoop {
     /// Ask right before waiting: from then on, what other threads post makes the descriptor readable.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Duration> {
-        // What a panic has cut off is not found again by who waits on the descriptor.
-        let limit = self.batch.has_rest().then_some(Duration::ZERO);
-        let timeout = self.handle.sleep_time(limit);
+        let timeout = self.handle.sleep_time(None);
         let may_wait = timeout == Some(Duration::ZERO) || self.handle.shared().inbox.may_sleep();
         if may_wait { timeout } else { Some(Duration::ZERO) }
     }
 
-    /// One turn; its step 5 begins with `first`.
-    fn turn_with(
-        &mut self,
-        timeout: Option<Duration>,
-        first: Option<&mut dyn FnMut()>,
-    ) -> io::Result<()> {
-        let state = &*self.handle.0;
-        assert!(
-            !state.running.replace(true),
-            "an event loop cannot be run from inside one of its callbacks"
-        );
-        let turn = EndOfTurn(state);
-
-        self.handle.settle(); // 1
-
-        let timeout = self.handle.sleep_time(timeout); // 2
-        state.counters.wait_begins();
-        let waited = state.wait(timeout, &mut self.batch, &mut self.incoming); // 3
-        state.counters.wait_ends();
-        state.turn_time.set(None);
-        waited?;
-
-        if let Some(room) = self.incoming.room() {
-            if state.shared.inbox.awake() {
-                state.take_posts(room); // 4
+    /// Takes turns until the loop is stopped, or `main` is over.
+    fn run(&mut self, mut main: Option<&mut dyn Main>) -> io::Result<()> {
+        let Self { handle, batch, incoming } = self;
+        let _running = Running::begin(&handle.0);
+        loop {
+            let limit = main.as_ref().is_some_and(|main| main.is_awake()).then_some(Duration::ZERO);
+            handle.turn(batch, incoming, limit, &mut main)?;
+            let over = main.as_ref().is_some_and(|main| main.is_over());
+            if over || handle.0.duties.has(Duty::Stop) {
+                // A stop in the very turn in which the future has become ready is served by returning.
+                handle.0.duties.cross_out(Duty::Stop);
+                return Ok(());
             }
         }
-        self.handle.deliver_signals();
-
-        let round = if state.duties.has(Duty::Jobs) { state.ready.borrow().len() } else { 0 }; // 5
-        if let Some(first) = first {
-            first();
-        }
-        if state.duties.has(Duty::Jobs) {
-            self.handle.run_jobs(round, &mut self.incoming);
-        }
-
-        self.batch.each(|ready| {
-            // 6
-            let source = state.registry.borrow().get(Key::from_usize(ready.key));
-            if let Some(source) = source {
-                state.counters.event();
-                source.ready(ready.readiness);
-            }
-        });
-
-        self.handle.run_due_timers(); // 7
-        self.handle.settle(); // 8
-
-        drop(turn);
-        if state.duties.has(Duty::Resume) {
-            state.resume();
-        }
-        Ok(())
     }
 }
 
@@ -234,7 +163,6 @@ impl LoopState {
     /// Resumes the panic that was put off until now, if a fault of this turn was one.
     #[cold]
     fn resume(&self) {
-        self.duties.cross_out(Duty::Resume);
         if let Some(payload) = self.faults.take_pending() {
             resume_unwind(payload);
         }
@@ -242,9 +170,12 @@ impl LoopState {
 
     /// Takes what other threads have sent.
     #[inline(never)]
-    fn take_posts(&self, room: &mut Parcels) {
-        self.duties.add(Duty::Jobs);
-        self.shared.inbox.take(room);
+    fn take_posts(&self, incoming: &mut Incoming) {
+        // Where a panic has cut the last turn short, what is left comes first, and keeps the loop awake.
+        if let Some(room) = incoming.room() {
+            self.duties.add(Duty::Jobs);
+            self.shared.inbox.take(room);
+        }
     }
 
     /// Waits for readiness and for other threads, no longer than `timeout`; not at all when a panic has cut the last turn
@@ -256,10 +187,11 @@ impl LoopState {
         batch: &mut Batch,
         incoming: &mut Incoming,
     ) -> io::Result<()> {
-        if batch.has_rest() {
-            return Ok(());
-        }
-        if timeout != Some(Duration::ZERO) {
+        if timeout == Some(Duration::ZERO) {
+            if self.duties.cross_out(Duty::Rest) {
+                return Ok(());
+            }
+        } else {
             if let Some(longest) = self.busy_poll {
                 let limit = timeout.map_or(longest, |timeout| timeout.min(longest));
                 if self.spin(limit, batch)? {
@@ -269,9 +201,7 @@ impl LoopState {
             }
             if !self.shared.inbox.may_sleep() {
                 // Right away: coming back to it after the poll would take it from the senders once more.
-                if let Some(room) = incoming.room() {
-                    self.take_posts(room);
-                }
+                self.take_posts(incoming);
                 timeout = Some(Duration::ZERO);
             }
         }
@@ -308,41 +238,99 @@ impl Drop for Rest<'_> {
     }
 }
 
-/// Whether it ends well or by a panic.
-struct EndOfTurn<'a>(&'a LoopState);
+/// The loop is running, until this is dropped: at the end, or by a panic.
+struct Running<'a>(&'a LoopState);
 
-impl Drop for EndOfTurn<'_> {
+impl<'a> Running<'a> {
+    fn begin(state: &'a LoopState) -> Self {
+        assert!(
+            !state.running.replace(true),
+            "an event loop cannot be run from inside one of its callbacks"
+        );
+        Self(state)
+    }
+}
+
+impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.0.running.set(false);
         self.0.turn_time.set(None);
     }
 }
 
-/// The waker of the future that the loop runs until.
-struct MainWaker {
-    woken: AtomicBool,
-    shared: Arc<Shared>,
+/// A batch that is to be handed out. Dropped only by a panic: what is left then is a duty.
+struct ToHandOut<'a> {
+    batch: &'a mut Batch,
+    duties: &'a Duties,
 }
 
-impl Wake for MainWaker {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        if !self.woken.swap(true, Ordering::Release) {
-            self.shared.wake();
+impl Drop for ToHandOut<'_> {
+    fn drop(&mut self) {
+        if self.batch.has_rest() {
+            self.duties.add(Duty::Rest);
         }
     }
 }
 
 impl LoopHandle {
+    /// One turn, which waits no longer than `limit`; its step 5 begins with `main`.
+    #[inline(always)]
+    fn turn(
+        &self,
+        batch: &mut Batch,
+        incoming: &mut Incoming,
+        limit: Option<Duration>,
+        main: &mut Option<&mut dyn Main>,
+    ) -> io::Result<()> {
+        let state = &*self.0;
+        let mut timeout = limit;
+        if !state.duties.are_none() {
+            self.settle(); // 1
+            timeout = self.sleep_time(limit); // 2
+        }
+        state.counters.wait_begins();
+        let waited = state.wait(timeout, batch, incoming); // 3
+        state.counters.wait_ends();
+        state.turn_time.set(None);
+        waited?;
+        let found = ToHandOut { batch, duties: &state.duties };
+
+        if state.shared.inbox.awake() {
+            state.take_posts(incoming); // 4
+        }
+        self.deliver_signals();
+
+        let round = if state.duties.has(Duty::Jobs) { state.ready.borrow().len() } else { 0 }; // 5
+        if let Some(main) = main {
+            main.poll();
+        }
+        if state.duties.has(Duty::Jobs) {
+            self.run_jobs(round, incoming);
+        }
+
+        found.batch.each(|ready| {
+            // 6; not a shared borrow, which would be dearer to begin and to end
+            let source = state.registry.borrow_mut().get(Key::from_usize(ready.key));
+            if let Some(source) = source {
+                state.counters.event();
+                source.ready(ready.readiness);
+            }
+        });
+        mem::forget(found);
+
+        if !state.duties.are_none() {
+            self.run_due_timers(); // 7
+            self.settle(); // 8
+            if state.duties.cross_out(Duty::Resume) {
+                state.resume();
+            }
+        }
+        Ok(())
+    }
+
     /// How long a turn may sleep, given that the caller allows `limit`.
     fn sleep_time(&self, limit: Option<Duration>) -> Option<Duration> {
         let state = &*self.0;
-        if state.duties.are_none() {
-            return limit;
-        }
         if state.duties.are_due() {
             return Some(Duration::ZERO);
         }

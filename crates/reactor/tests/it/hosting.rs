@@ -23,6 +23,7 @@ both_paths!(
     what_is_queued_is_something_to_do,
     what_is_enlisted_is_something_to_do_until_it_is_settled,
     what_a_panic_has_cut_off_is_something_to_do,
+    what_was_found_when_the_future_of_the_run_panicked_is_something_to_do,
     a_turn_without_timers_does_not_ask_what_time_it_is,
     a_spawned_task_is_something_to_do,
     a_task_that_was_woken_at_the_end_of_a_turn_is_something_to_do,
@@ -114,6 +115,28 @@ fn what_a_panic_has_cut_off_is_something_to_do(path: Path) {
     turns(&mut ev, 1);
     assert_eq!((calls.get(), ev.next_timeout()), (2, None));
     places.iter().for_each(|(place, end)| place.close(end));
+}
+
+fn what_was_found_when_the_future_of_the_run_panicked_is_something_to_do(path: Path) {
+    struct Counting(Rc<Cell<usize>>);
+    impl Source for Counting {
+        fn ready(self: Rc<Self>, _: Readiness) {
+            self.0.set(self.0.get() + 1);
+        }
+
+        fn shut(self: Rc<Self>) {}
+    }
+    let mut ev = event_loop(path);
+    let calls = Rc::new(Cell::new(0));
+    let place = Registration::new(ev.handle());
+    place.attach(Rc::new(Counting(Rc::clone(&calls))));
+    let (end, _) = UnixStream::pair().unwrap();
+    place.poll_once(&end).unwrap();
+    assert_eq!(panic_of(|| ev.block_on(async { panic!("on purpose") })), "on purpose");
+    assert_eq!((calls.get(), ev.next_timeout()), (0, Some(Duration::ZERO)));
+    turns(&mut ev, 1);
+    assert_eq!((calls.get(), ev.next_timeout()), (1, None));
+    place.close(&end);
 }
 
 fn a_turn_without_timers_does_not_ask_what_time_it_is(path: Path) {
