@@ -17,7 +17,7 @@ use crate::handle::TransportRef;
 use crate::lost::Lost;
 use crate::protocol::KeepOpen;
 use crate::schedule::Timer;
-use crate::shared::{Layer, Reception, StreamProtocol};
+use crate::shared::{Held, Layer, Reception, StreamProtocol};
 use crate::transport::Transport;
 
 /// How much is heard out: more than the buffers of both systems hold on the way (10 MiB at most, by Linux's defaults). A peer
@@ -60,7 +60,6 @@ impl Layer for Lingering {
     }
 
     fn reception(&self) -> Reception {
-        self.assert_free();
         Reception::Plain
     }
 
@@ -72,11 +71,12 @@ impl Layer for Lingering {
         self.protocol.connection_made(transport);
     }
 
-    fn data_received(&self, transport: &TransportRef, data: &[u8]) {
+    fn data_received(&self, transport: &TransportRef, data: &[u8]) -> Result<(), Held> {
         self.heard.set(self.heard.get() + data.len());
         if self.heard.get() > LIMIT {
             transport.close();
         }
+        Ok(())
     }
 
     fn eof_received(&self, transport: &TransportRef) -> KeepOpen {

@@ -44,7 +44,7 @@ use std::rc::Rc;
 use crate::handle::{ReadTransportRef, TransportRef, WriteTransportRef};
 use crate::lost::Lost;
 use crate::protocol::KeepOpen;
-use crate::shared::{Buffered, Layer, Reception, StreamProtocol, free};
+use crate::shared::{Buffered, Held, Layer, Reception, StreamProtocol, free};
 
 /// A protocol over a pipe that is read.
 ///
@@ -222,7 +222,6 @@ impl<P: ReadPipeProtocol> Layer for Reading<P> {
         free(&self.0);
     }
     fn reception(&self) -> Reception {
-        free(&self.0);
         Reception::Plain
     }
     fn type_name(&self) -> &'static str {
@@ -231,8 +230,10 @@ impl<P: ReadPipeProtocol> Layer for Reading<P> {
     fn connection_made(&self, transport: &TransportRef) {
         self.0.borrow_mut().connection_made(&read_half(transport));
     }
-    fn data_received(&self, transport: &TransportRef, data: &[u8]) {
-        self.0.borrow_mut().data_received(&read_half(transport), data);
+    fn data_received(&self, transport: &TransportRef, data: &[u8]) -> Result<(), Held> {
+        let mut protocol = self.0.try_borrow_mut().map_err(|_| Held)?;
+        protocol.data_received(&read_half(transport), data);
+        Ok(())
     }
     fn eof_received(&self, transport: &TransportRef) -> KeepOpen {
         self.0.borrow_mut().eof_received(&read_half(transport));
@@ -253,7 +254,6 @@ impl<P: BufferedReadPipeProtocol> Layer for Filling<P> {
         free(&self.0);
     }
     fn reception(&self) -> Reception {
-        free(&self.0);
         Reception::Buffered
     }
     fn type_name(&self) -> &'static str {
@@ -286,7 +286,6 @@ impl<P: WritePipeProtocol> Layer for Writing<P> {
         free(&self.0);
     }
     fn reception(&self) -> Reception {
-        free(&self.0);
         Reception::Plain
     }
     fn type_name(&self) -> &'static str {

@@ -90,10 +90,6 @@ pub trait Protocol: 'static {
     fn connection_lost(&mut self, transport: &TransportRef, why: &Lost) {
         let _ = (transport, why);
     }
-
-    /// For layers, whose callbacks end in those of another protocol: refuses with a panic while the user holds a borrow
-    /// of that one (rule T11). Called before each callback, outside of the guard that makes a panic the protocol's fault.
-    fn assert_free(&self) {}
 }
 
 /// A protocol over a byte stream that owns the buffer it receives into.

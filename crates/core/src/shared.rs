@@ -6,6 +6,7 @@
 use std::any::type_name;
 use std::cell::{RefCell, RefMut};
 use std::fmt;
+use std::hint::black_box;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -120,7 +121,8 @@ impl StreamProtocol {
     }
 
     /// Refuses a protocol that its user holds a borrow of while the loop runs (rule T11). A driver calls this before
-    /// each callback and outside its guard, because the bug is not the protocol's.
+    /// each callback but [`data_received`](Self::data_received), and outside its guard, because the bug is not the
+    /// protocol's.
     ///
     /// # Panics
     /// With a sentence that names the type.
@@ -129,11 +131,7 @@ impl StreamProtocol {
         self.0.assert_free();
     }
 
-    /// How it takes what is read, asked before each read; includes [`assert_free`](Self::assert_free).
-    ///
-    /// # Panics
-    /// As that does.
-    #[inline]
+    /// How it takes what is read.
     #[must_use]
     pub fn reception(&self) -> Reception {
         self.0.reception()
@@ -159,11 +157,14 @@ impl StreamProtocol {
 
     /// Tells `data_received`; for a plain protocol only. [`feed`](Self::feed) serves both kinds.
     ///
+    /// # Errors
+    /// When the user holds the protocol, which was told nothing then.
+    ///
     /// # Panics
     /// When the protocol is a buffered one: a driver's bug.
     #[inline]
-    pub fn data_received(&self, transport: &TransportRef, data: &[u8]) {
-        self.0.data_received(transport, data);
+    pub fn data_received(&self, transport: &TransportRef, data: &[u8]) -> Result<(), Held> {
+        self.0.data_received(transport, data)
     }
 
     /// Asks a buffered protocol for its buffer and lends it to `read`, which answers how much of it was filled.
@@ -204,12 +205,13 @@ impl StreamProtocol {
 
     /// Hands over bytes that were read already: all of `data` to a plain protocol, as much as fits into its buffer to a
     /// buffered one. Says how many were taken; zero when the buffer it gave was empty.
+    ///
+    /// # Panics
+    /// As [`assert_free`](Self::assert_free).
     pub fn feed(&self, transport: &TransportRef, data: &[u8]) -> usize {
+        self.assert_free();
         match self.reception() {
-            Reception::Plain => {
-                self.data_received(transport, data);
-                data.len()
-            }
+            Reception::Plain => self.data_received(transport, data).map_or(0, |()| data.len()),
             Reception::Buffered => {
                 let mut taken = 0;
                 self.get_buffer(Some(data.len()), &mut |buffer| {
@@ -250,7 +252,7 @@ pub trait Layer: 'static {
     /// Refuses with a panic while the user holds a borrow of the protocol, here or above (rule T11).
     fn assert_free(&self);
 
-    /// How it takes what is read; includes [`assert_free`](Self::assert_free).
+    /// How it takes what is read: always the same.
     fn reception(&self) -> Reception;
 
     /// The name of its type, for reports.
@@ -261,8 +263,12 @@ pub trait Layer: 'static {
     /// See [`Protocol::connection_made`].
     fn connection_made(&self, transport: &TransportRef);
 
-    /// See [`Protocol::data_received`].
-    fn data_received(&self, transport: &TransportRef, data: &[u8]) {
+    /// See [`Protocol::data_received`]. The one callback that is not preceded by [`assert_free`](Self::assert_free): it is
+    /// the one that most depends on being short.
+    ///
+    /// # Errors
+    /// When the user holds a borrow of the protocol, here or above; the bytes were not taken then.
+    fn data_received(&self, transport: &TransportRef, data: &[u8]) -> Result<(), Held> {
         let _ = (transport, data);
         unreachable!("a buffered protocol was given data_received");
     }
@@ -318,6 +324,10 @@ pub trait Layer: 'static {
     }
 }
 
+/// The user holds a borrow of the protocol while the loop runs, which rule T11 forbids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held;
+
 /// Refuses to go on when the user holds a borrow of the protocol across a turn (rule T11).
 #[inline]
 pub(crate) fn free<P>(cell: &RefCell<P>) -> RefMut<'_, P> {
@@ -325,6 +335,13 @@ pub(crate) fn free<P>(cell: &RefCell<P>) -> RefMut<'_, P> {
         Ok(protocol) => protocol,
         Err(_) => borrowed::<P>(),
     }
+}
+
+/// That it does. Opaque to the compiler, which would ask once more on the way out of the call otherwise.
+#[cold]
+#[inline(never)]
+fn held() -> Result<(), Held> {
+    black_box(Err(Held))
 }
 
 #[cold]
@@ -367,15 +384,20 @@ impl<P: Protocol> Layer for RefCell<P> {
     common_callbacks!(P, |cell| cell.borrow_mut());
 
     fn assert_free(&self) {
-        free(self).assert_free();
+        free(self);
     }
     fn reception(&self) -> Reception {
-        Layer::assert_free(self);
         Reception::Plain
     }
     #[inline]
-    fn data_received(&self, transport: &TransportRef, data: &[u8]) {
-        self.borrow_mut().data_received(transport, data);
+    fn data_received(&self, transport: &TransportRef, data: &[u8]) -> Result<(), Held> {
+        match self.try_borrow_mut() {
+            Ok(mut protocol) => {
+                protocol.data_received(transport, data);
+                Ok(())
+            }
+            Err(_) => held(),
+        }
     }
 }
 
@@ -386,7 +408,6 @@ impl<P: BufferedProtocol> Layer for RefCell<Buffered<P>> {
         free(self);
     }
     fn reception(&self) -> Reception {
-        free(self);
         Reception::Buffered
     }
     fn get_buffer(&self, size_hint: Option<usize>, read: &mut dyn FnMut(&mut [u8]) -> usize) {

@@ -50,6 +50,12 @@ impl SharedSubprocessProtocol {
         self.0.assert_free();
     }
 
+    /// Whether nobody holds a borrow of it.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        self.0.is_free()
+    }
+
     /// The name of its type, for reports.
     #[must_use]
     pub fn type_name(&self) -> &'static str {
@@ -75,6 +81,7 @@ impl fmt::Debug for SharedSubprocessProtocol {
 
 trait Callbacks {
     fn assert_free(&self);
+    fn is_free(&self) -> bool;
     fn type_name(&self) -> &'static str;
     fn with(&self, callback: &mut dyn FnMut(&mut dyn SubprocessProtocol));
 }
@@ -82,6 +89,10 @@ trait Callbacks {
 impl<P: SubprocessProtocol> Callbacks for RefCell<P> {
     fn assert_free(&self) {
         drop(free(self));
+    }
+
+    fn is_free(&self) -> bool {
+        self.try_borrow_mut().is_ok()
     }
 
     fn type_name(&self) -> &'static str {

@@ -5,17 +5,15 @@
 //! Whoever asks anything else of the transport meanwhile takes the tray away first: its bytes go to the connection's queue,
 //! and what is written later by the same handle goes there too.
 
-use std::cell::{RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 use std::fmt;
 use std::rc::Rc;
 
 /// The buffer. Every loop has one; see [`Host::tray`](crate::driver::Host::tray).
-pub struct Tray(RefCell<Gathered>);
-
-struct Gathered {
-    room: Box<[u8]>,
+pub struct Tray {
+    room: RefCell<Box<[u8]>>,
     /// How much of it is written to; [`TAKEN`] when nothing more may follow.
-    len: usize,
+    len: Cell<usize>,
 }
 
 /// No place is left behind this one, not even for nothing.
@@ -25,25 +23,25 @@ impl Tray {
     /// An empty tray for so many bytes.
     #[must_use]
     pub fn new(room: usize) -> Self {
-        Self(RefCell::new(Gathered { room: vec![0; room].into(), len: TAKEN }))
+        Self { room: RefCell::new(vec![0; room].into()), len: Cell::new(TAKEN) }
     }
 
     /// Lends the tray for a callback.
     #[inline]
     pub(crate) fn lend(self: &Rc<Self>) -> Lent {
-        self.0.borrow_mut().len = 0;
+        self.len.set(0);
         Lent(Some(Rc::clone(self)))
     }
 
     /// What was written since it was lent.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn bytes(&self) -> RefMut<'_, [u8]> {
-        RefMut::map(self.0.borrow_mut(), |gathered| &mut gathered.room[..gathered.len])
+        RefMut::map(self.room.borrow_mut(), |room| &mut room[..self.len.get()])
     }
 
     /// Takes it away from the callback: nothing more may follow.
     pub(crate) fn take_away(&self) {
-        self.0.borrow_mut().len = TAKEN;
+        self.len.set(TAKEN);
     }
 }
 
@@ -70,11 +68,11 @@ impl Lent {
     #[inline]
     pub(crate) fn write(&self, data: &[u8]) -> bool {
         let Some(tray) = &self.0 else { return false };
-        let gathered = &mut *tray.0.borrow_mut();
-        let end = gathered.len.wrapping_add(data.len());
-        let Some(place) = gathered.room.get_mut(gathered.len..end) else { return false };
+        let (mut room, len) = (tray.room.borrow_mut(), tray.len.get());
+        let end = len.wrapping_add(data.len());
+        let Some(place) = room.get_mut(len..end) else { return false };
         place.copy_from_slice(data);
-        gathered.len = end;
+        tray.len.set(end);
         true
     }
 }

@@ -238,7 +238,7 @@ impl<S: StreamSocket> StreamIo for Polled<S> {
         self.open()?.read(buffer)
     }
 
-    #[inline]
+    #[inline(always)]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.open()?.write(bytes)
     }

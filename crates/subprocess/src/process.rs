@@ -16,7 +16,7 @@ use wharf_core::guard::{self, FaultReport};
 use wharf_core::observe;
 use wharf_core::schedule::Settle;
 use wharf_core::{
-    BaseTransport, Fault, IntoProtocol, Lost, ReadTransport, Scheduler, SharedSubprocessProtocol,
+    BaseTransport, Fault, Lost, ReadTransport, Scheduler, SharedSubprocessProtocol, StreamProtocol,
     SubprocessProtocol, SubprocessTransport, SubprocessTransportRef, TransportId, WriteTransport,
 };
 use wharf_reactor::LoopHandle;
@@ -133,7 +133,7 @@ impl Process {
         let mut drivers = Vec::with_capacity(pipes.len());
         let mut outcome = Ok(());
         for (fd, direction, ours) in pipes {
-            let (_, feed) = Feed::new(self, fd).share();
+            let feed = StreamProtocol::from_layer(Rc::new(Feed::new(self, fd)));
             match pipe::driver(&self.handle, ours, direction, feed, Rc::clone(&options)) {
                 Ok(driver) => drivers.push(Pipe { fd, direction, driver }),
                 Err(error) => outcome = Err(error),
@@ -246,6 +246,11 @@ impl Process {
         if let Some(protocol) = protocol {
             protocol.assert_free();
         }
+    }
+
+    /// Whether nobody does.
+    pub(crate) fn is_free(&self) -> bool {
+        self.protocol.borrow().as_ref().is_none_or(SharedSubprocessProtocol::is_free)
     }
 
     pub(crate) fn count_received(&self, count: usize) {

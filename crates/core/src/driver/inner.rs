@@ -173,7 +173,6 @@ impl<I> Inner<I> {
 impl<I: StreamIo> Inner<I> {
     /// The usual end of a callback: the stream is calm, and the system takes whatever is queued. Says whether it was so;
     /// if not, [`flush`](Self::flush) and the questions after it find out what is left to do.
-    #[inline(never)]
     pub(super) fn comes_to_rest<H: Host>(&mut self, host: &H) -> bool {
         if !self.state.is_calm() {
             return false;

@@ -77,8 +77,7 @@ impl<I: StreamIo> StreamDriver<I> {
         options: Rc<StreamOptions>,
     ) -> Rc<Self> {
         let former = seat.host().former::<Self>();
-        let inner = RefCell::new(Inner::new(io, protocol, options));
-        let driver = Self { inner, tag: Tag::new(id), seat };
+        let driver = Self::assemble(io, seat, id, protocol, options);
         if let Some(mut former) = former {
             if let Some(place) = Rc::get_mut(&mut former) {
                 *place = driver;
@@ -99,11 +98,23 @@ impl<I: StreamIo> StreamDriver<I> {
     where
         I: StreamIo<Seat = Anchor<H>>,
     {
-        Rc::new_cyclic(|me| Self {
-            inner: RefCell::new(Inner::new(io, protocol, options)),
-            tag: Tag::new(id),
-            seat: Anchor::new(host, Weak::<Self>::clone(me)),
+        Rc::new_cyclic(|me| {
+            let seat = Anchor::new(host, Weak::<Self>::clone(me));
+            Self::assemble(io, seat, id, protocol, options)
         })
+    }
+
+    fn assemble(
+        io: I,
+        seat: I::Seat,
+        id: TransportId,
+        protocol: StreamProtocol,
+        options: Rc<StreamOptions>,
+    ) -> Self {
+        let tag = Tag::new(id);
+        tag.put(Tag::PLAIN, protocol.reception() == Reception::Plain);
+        tag.put(Tag::ROOMY, options.limits.high_mark() >= TRAY);
+        Self { inner: RefCell::new(Inner::new(io, protocol, options)), tag, seat }
     }
 
     #[inline(always)]
@@ -203,8 +214,8 @@ impl<I: StreamIo> StreamDriver<I> {
         if readiness.write {
             self.writable();
         }
-        if readiness.read {
-            self.receive();
+        if readiness.read && self.receive() && self.inner.borrow_mut().send_tray(self.host()) {
+            return;
         }
         // Mostly there is nothing to tell.
         if !self.comes_to_rest() {
@@ -212,15 +223,10 @@ impl<I: StreamIo> StreamDriver<I> {
         }
     }
 
-    /// The usual end of a callback: nothing has happened but writes, and the system takes them.
-    #[inline(always)]
+    /// Whether nothing has happened but writes, and the system takes them.
+    #[inline(never)]
     fn comes_to_rest(&self) -> bool {
-        let mut inner = self.inner.borrow_mut();
-        if self.tag.take(Tag::GATHERS) {
-            inner.send_tray(self.host())
-        } else {
-            inner.comes_to_rest(self.host())
-        }
+        self.inner.borrow_mut().comes_to_rest(self.host())
     }
 
     /// What the driver guards, for whoever only asks from outside: what the callback that runs has written so far is
@@ -392,6 +398,7 @@ impl<I: StreamIo> StreamDriver<I> {
     /// Delivers bytes that a protocol switch handed over.
     fn deliver(self: &Rc<Self>) {
         let Some(protocol) = self.protocol() else { return };
+        protocol.assert_free();
         let name = match protocol.reception() {
             Reception::Plain => "data_received",
             Reception::Buffered => "buffer_updated",
@@ -457,27 +464,35 @@ impl<I: StreamIo> StreamDriver<I> {
 
     /// The same, with the handle that the callback is given.
     #[inline]
-    fn call_with(
+    fn call_with<R>(
         self: &Rc<Self>,
         transport: &TransportRef,
         protocol: &StreamProtocol,
         name: &'static str,
-        callback: impl FnOnce(&TransportRef),
-    ) -> Result<(), Fault> {
+        callback: impl FnOnce(&TransportRef) -> R,
+    ) -> Result<R, Fault> {
+        let answer = self.call_busy(transport, protocol, name, callback);
+        self.tag.unset(Tag::BUSY);
+        answer
+    }
+
+    /// The same, with the end of being [busy](Tag::BUSY) left to the caller, who settles after it.
+    #[inline(always)]
+    fn call_busy<R>(
+        self: &Rc<Self>,
+        transport: &TransportRef,
+        protocol: &StreamProtocol,
+        name: &'static str,
+        callback: impl FnOnce(&TransportRef) -> R,
+    ) -> Result<R, Fault> {
         self.tag.set(Tag::BUSY);
         match self.host().inside(self.tag.id(), || guard::call(name, || callback(transport))) {
-            Ok(()) => {
-                self.returned(name);
-                Ok(())
+            Ok(answer) => {
+                self.host().callback_returned(self.tag.id(), name);
+                Ok(answer)
             }
             Err(caught) => Err(self.note_fault(protocol, name, caught)),
         }
-    }
-
-    #[inline(always)]
-    fn returned(&self, name: &'static str) {
-        self.tag.unset(Tag::BUSY);
-        self.host().callback_returned(self.tag.id(), name);
     }
 
     /// Lets go of a protocol that was called. Another may have taken its place meanwhile, and then its end is here.
@@ -494,7 +509,7 @@ impl<I: StreamIo> StreamDriver<I> {
 
     #[cold]
     fn note_fault(&self, protocol: &StreamProtocol, name: &'static str, caught: Caught) -> Fault {
-        self.returned(name);
+        self.host().callback_returned(self.tag.id(), name);
         let fault = caught.fault.clone();
         self.enter().fail(Lost::Fault(fault.clone()));
         self.host()

@@ -4,18 +4,18 @@ use std::cell::RefMut;
 use std::io;
 use std::rc::Rc;
 
+use bytes::Bytes;
+
 use super::StreamDriver;
 use super::contract::{Host, StreamIo, Traffic};
 use super::inner::{Inner, is_transient};
 use super::tag::Tag;
-use super::transport::TRAY;
 use crate::guard::FaultReport;
 use crate::handle::TransportRef;
 use crate::lost::{Fault, Lost};
 use crate::schedule::Scheduler;
-use crate::shared::{Reception, StreamProtocol};
+use crate::shared::{Held, StreamProtocol};
 use crate::transport::Transport;
-use crate::tray::Lent;
 
 /// What came of one system call.
 struct Read {
@@ -25,41 +25,61 @@ struct Read {
 }
 
 impl<I: StreamIo> StreamDriver<I> {
-    /// Reads once, and again as long as the buffer was filled and the budget lasts.
+    /// Reads, calls the protocol, and reads again as long as the buffer was filled and the budget lasts. Says whether what
+    /// was written lies in the tray, and nothing else has happened.
+    ///
+    /// Nearly always the stream is at rest before, its protocol is plain, and one call reads what there is: that is one
+    /// straight line.
     #[inline(always)]
-    pub(super) fn receive(self: &Rc<Self>) {
-        let mut total = 0;
-        while let Some(read) = self.receive_once() {
+    pub(super) fn receive(self: &Rc<Self>) -> bool {
+        let inner = self.inner.borrow_mut();
+        if !(self.tag.is(Tag::PLAIN) && self.may_lend(&inner)) {
+            drop(inner);
+            return self.receive_on(0);
+        }
+        let Some(protocol) = inner.protocol.clone() else { return false };
+        let read = self.receive_plain::<true>(inner, &protocol);
+        self.release(protocol);
+        if read.filled {
+            self.tag.unset(Tag::BUSY);
+            return self.receive_on(read.count);
+        }
+        self.tag.take(Tag::BUSY | Tag::GATHERS)
+    }
+
+    /// The same where that is not so, or where `total` bytes have been read already and there may be more.
+    #[inline(never)]
+    fn receive_on(self: &Rc<Self>, mut total: usize) -> bool {
+        // The next read may change what the tray was lent for.
+        while total == 0 || total < self.enter().options.read_budget {
+            let Some(read) = self.receive_once() else { break };
             total += read.count;
             if !read.filled {
-                return;
-            }
-            // The next read may change what the tray was lent for.
-            if total >= self.enter().options.read_budget {
-                return;
+                break;
             }
         }
         if total == 0 {
             self.look_for_error();
         }
+        self.tag.take(Tag::GATHERS)
     }
 
     /// Reads by one system call and calls the protocol, unless nothing may be read.
-    #[inline(always)]
     fn receive_once(self: &Rc<Self>) -> Option<Read> {
         let inner = self.inner.borrow_mut();
         if !inner.state.may_receive() {
             return None;
         }
         let protocol = inner.protocol.clone()?;
-        let read = match protocol.reception() {
-            Reception::Plain => self.receive_plain(inner, &protocol),
-            Reception::Buffered => {
-                drop(inner);
-                self.receive_buffered(&protocol)
-            }
+        let read = if self.tag.is(Tag::PLAIN) {
+            self.receive_plain::<false>(inner, &protocol)
+        } else {
+            drop(inner);
+            protocol.assert_free();
+            self.receive_buffered(&protocol)
         };
         self.release(protocol);
+        self.tag.unset(Tag::BUSY);
         Some(read)
     }
 
@@ -74,39 +94,65 @@ impl<I: StreamIo> StreamDriver<I> {
         }
     }
 
+    /// For a plain protocol; leaves the driver [busy](Tag::BUSY) if it was called.
     #[inline(always)]
-    fn receive_plain(
+    fn receive_plain<const LENDS: bool>(
         self: &Rc<Self>,
         mut inner: RefMut<'_, Inner<I>>,
         protocol: &StreamProtocol,
     ) -> Read {
         self.host().with_read_buffer(|buffer| {
             let outcome = inner.io.read(buffer);
-            let count = self.note_read(&mut inner, outcome, buffer);
+            let count = self.note_read(&mut inner, outcome);
             let read = Read { count, filled: count == buffer.len() };
             if count > 0 {
-                let transport = self.lending_handle(&inner);
+                let data = &buffer[..count];
+                if !LENDS {
+                    inner.log_read(data);
+                }
                 drop(inner);
+                let transport = self.lending_handle(LENDS);
+                let callback = |transport: &_| protocol.data_received(transport, data);
+                let called = self.call_busy(&transport, protocol, "data_received", callback);
                 // What a fault changes, the state knows.
-                let _ = self.call_with(&transport, protocol, "data_received", |transport| {
-                    protocol.data_received(transport, &buffer[..count]);
-                });
+                if let Ok(Err(Held)) = called {
+                    self.refuse_held(protocol, data);
+                }
             }
             read
         })
     }
 
-    /// A handle for a callback, with the loop's tray if its writes have nothing before them and cannot fill the buffer.
+    /// The user holds the protocol (rule T11), so what was read is told in a later turn.
+    ///
+    /// # Panics
+    /// Always, for that.
+    #[cold]
+    fn refuse_held(&self, protocol: &StreamProtocol, data: &[u8]) {
+        self.tag.unset(Tag::BUSY);
+        self.enter().put_leftover(Bytes::copy_from_slice(data));
+        self.settle_soon();
+        protocol.assert_free();
+    }
+
+    /// Whether what a callback writes has nothing before it, is not logged, and cannot fill the buffer.
     #[inline(always)]
-    fn lending_handle(self: &Rc<Self>, inner: &Inner<I>) -> TransportRef {
-        let tray = match self.host().tray() {
-            Some(tray) if inner.state.is_at_rest() && inner.options.limits.high_mark() >= TRAY => {
+    fn may_lend(&self, inner: &Inner<I>) -> bool {
+        self.tag.is(Tag::ROOMY) && inner.state.is_at_rest()
+    }
+
+    /// A handle for a callback, with the loop's tray if that may be lent.
+    #[inline(always)]
+    fn lending_handle(self: &Rc<Self>, lends: bool) -> TransportRef {
+        let transport = Rc::clone(self) as Rc<dyn Transport>;
+        match self.host().tray() {
+            Some(tray) if lends => {
+                let transport = TransportRef::lending(transport, tray.lend());
                 self.tag.set(Tag::GATHERS);
-                tray.lend()
+                transport
             }
-            _ => Lent::default(),
-        };
-        TransportRef::lending(Rc::clone(self) as Rc<dyn Transport>, tray)
+            _ => TransportRef::new(transport),
+        }
     }
 
     #[inline(never)]
@@ -121,7 +167,8 @@ impl<I: StreamIo> StreamDriver<I> {
                     // What `get_buffer` did to the transport by a handle of its own counts already.
                     if inner.state.may_read() {
                         let outcome = inner.io.read(buffer);
-                        count = self.note_read(&mut inner, outcome, buffer);
+                        count = self.note_read(&mut inner, outcome);
+                        inner.log_read(&buffer[..count]);
                     }
                 }
                 count
@@ -131,7 +178,7 @@ impl<I: StreamIo> StreamDriver<I> {
             self.refuse_empty_buffer(protocol);
         }
         if count > 0 {
-            let transport = self.lending_handle(&self.inner.borrow());
+            let transport = self.lending_handle(self.may_lend(&self.inner.borrow()));
             let _ = self.call_with(&transport, protocol, "buffer_updated", |transport| {
                 protocol.buffer_updated(transport, count)
             });
@@ -141,14 +188,13 @@ impl<I: StreamIo> StreamDriver<I> {
 
     /// Tells the state what a read met; says how many bytes came.
     #[inline(always)]
-    fn note_read(&self, inner: &mut Inner<I>, outcome: io::Result<usize>, buffer: &[u8]) -> usize {
+    fn note_read(&self, inner: &mut Inner<I>, outcome: io::Result<usize>) -> usize {
         match outcome {
             Ok(0) => {
                 inner.state.eof();
                 inner.log_read(&[]);
             }
             Ok(count) => {
-                inner.log_read(&buffer[..count]);
                 self.host().count(Traffic::Read(count));
                 return count;
             }

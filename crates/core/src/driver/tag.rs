@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use crate::transport::TransportId;
 
-/// A number, and in its lowest bits three facts: every connection has one. Numbers are given in order, so they leave room.
+/// A number, and in its lowest bits a few facts: every connection has one. Numbers are given in order, so they leave room.
 pub(super) struct Tag(Cell<u64>);
 
 impl Tag {
@@ -16,8 +16,13 @@ impl Tag {
     /// rest then, and nothing has happened since but writes to the tray.
     pub(super) const GATHERS: u64 = 4;
 
+    /// The protocol takes what is read by `data_received`.
+    pub(super) const PLAIN: u64 = 8;
+    /// The write buffer is not full before there is more in it than the tray holds.
+    pub(super) const ROOMY: u64 = 16;
+
     /// How many bits of the word are no number.
-    const SHIFT: u32 = 3;
+    const SHIFT: u32 = 5;
 
     pub(super) fn new(id: TransportId) -> Self {
         Self(Cell::new(id.get() << Self::SHIFT))
@@ -38,12 +43,17 @@ impl Tag {
         self.0.set(self.0.get() | fact);
     }
 
-    /// Unsets a fact; says whether it was set.
+    /// Makes it a fact, or none.
+    pub(super) fn put(&self, fact: u64, so: bool) {
+        if so { self.set(fact) } else { self.unset(fact) }
+    }
+
+    /// Unsets facts; says whether all of them were set.
     #[inline(always)]
-    pub(super) fn take(&self, fact: u64) -> bool {
-        let was = self.is(fact);
-        self.unset(fact);
-        was
+    pub(super) fn take(&self, facts: u64) -> bool {
+        let were = self.0.get() & facts;
+        self.unset(facts);
+        were == facts
     }
 
     #[inline(always)]

@@ -17,7 +17,7 @@ use crate::flow::{Flow, Limits};
 use crate::lost::Lost;
 use crate::observe::Moment;
 use crate::schedule::{Scheduler, Settle};
-use crate::shared::StreamProtocol;
+use crate::shared::{Reception, StreamProtocol};
 use crate::stream::{Notice, Phase};
 use crate::transport::{BaseTransport, ReadTransport, Transport, TransportId, WriteTransport};
 use crate::vitals::{Above, Life, Vitals};
@@ -128,6 +128,12 @@ impl<I: StreamIo> StreamDriver<I> {
 }
 
 impl<I: StreamIo> StreamDriver<I> {
+    /// Puts a protocol in the place of another; gives that.
+    fn place(&self, inner: &mut Inner<I>, protocol: StreamProtocol) -> Option<StreamProtocol> {
+        self.tag.put(Tag::PLAIN, protocol.reception() == Reception::Plain);
+        inner.protocol.replace(protocol)
+    }
+
     fn vitals(&self, inner: &Inner<I>) -> Vitals {
         let made = inner.state.untold() != Some(Notice::Made);
         Vitals {
@@ -319,6 +325,7 @@ impl<I: StreamIo> WriteTransport for StreamDriver<I> {
             inner.io.limits_changed(&limits);
         }
         inner.state.limits_changed(inner.below(), &limits);
+        self.tag.put(Tag::ROOMY, limits.high_mark() >= TRAY);
         self.settle_soon();
     }
 }
@@ -343,7 +350,7 @@ impl<I: StreamIo> Transport for StreamDriver<I> {
         inner.put_leftover(Bytes::copy_from_slice(leftover));
         self.settle_soon();
         let to = protocol.type_name();
-        let former = inner.protocol.replace(protocol);
+        let former = self.place(&mut inner, protocol);
         let switched = former.as_ref().filter(|former| inner.protocol.as_ref() != Some(*former));
         let from = switched.map(StreamProtocol::type_name);
         drop(inner);
@@ -358,7 +365,7 @@ impl<I: StreamIo> Transport for StreamDriver<I> {
         if inner.state.phase() == Phase::Lost {
             return None;
         }
-        inner.protocol.replace(protocol)
+        self.place(&mut inner, protocol)
     }
 
     fn hear_out(&self, protocol: StreamProtocol) -> Option<StreamProtocol> {

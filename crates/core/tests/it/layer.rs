@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use wharf_core::memory::Stage;
-use wharf_core::shared::{IntoProtocol, Layer, Reception};
+use wharf_core::shared::{Held, IntoProtocol, Layer, Reception};
 use wharf_core::vitals::Above;
 use wharf_core::{KeepOpen, Lost, StreamProtocol, TransportRef};
 
@@ -20,10 +20,11 @@ impl Layer for Curious {
     fn connection_made(&self, transport: &TransportRef) {
         self.0.replace(Some(transport.clone()));
     }
-    fn data_received(&self, transport: &TransportRef, data: &[u8]) {
+    fn data_received(&self, transport: &TransportRef, data: &[u8]) -> Result<(), Held> {
         transport.write(data);
         assert!(transport.extra::<Above>().is_some());
         assert_eq!(transport.write_buffer_len(), data.len());
+        Ok(())
     }
     fn eof_received(&self, _: &TransportRef) -> KeepOpen {
         KeepOpen::No

@@ -2,13 +2,15 @@
 
 use std::cell::RefCell;
 use std::future::IntoFuture;
-use std::io::Read;
-use std::net::{TcpListener, TcpStream};
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
-use wharf::{FaultPolicy, Lost, tcp};
+use wharf::{
+    FaultPolicy, Lost, PipeTransport, SubprocessProtocol, SubprocessTransportRef, subprocess, tcp,
+};
 
 use crate::support::{
     Log, SharedLog, adopted, builder, event_loop, manual_loop, panics, run_until, turns,
@@ -103,6 +105,53 @@ fn bytes_that_were_handed_over_are_kept_while_the_new_protocol_is_held() {
     turns(&mut ev, 3);
     assert_eq!(new.borrow().story(), ["data abc"]);
     assert!(!transport.is_closing());
+}
+
+#[test]
+fn bytes_that_come_while_the_protocol_is_held_are_told_once_and_in_order() {
+    let mut ev = event_loop();
+    let (transport, log, mut peer) = adopted(&mut ev);
+    let held = log.borrow();
+    for bytes in [b"abc", b"def"] {
+        peer.write_all(bytes).unwrap();
+        assert!(panics(|| turns(&mut ev, 1)));
+        // The tray that was lent for it is nobody's any more.
+        transport.write(b"w");
+    }
+    drop(held);
+    peer.shutdown(Shutdown::Write).unwrap();
+    turns(&mut ev, 3);
+    assert_eq!(log.borrow().story(), ["made", "data abc", "data def", "lost ended by the peer"]);
+    assert_eq!(ev.statistics().bytes_read, 6);
+    let mut heard = Vec::new();
+    peer.read_to_end(&mut heard).unwrap();
+    assert_eq!(heard, b"ww");
+}
+
+#[test]
+fn what_a_child_says_while_its_protocol_is_held_is_told_once_and_in_order() {
+    /// What came from the child.
+    #[derive(Default)]
+    struct Ear(Vec<u8>);
+    impl SubprocessProtocol for Ear {
+        fn pipe_data_received(&mut self, _: &SubprocessTransportRef, _: i32, data: &[u8]) {
+            self.0.extend_from_slice(data);
+        }
+    }
+
+    let mut ev = event_loop();
+    let handle = ev.handle().clone();
+    let starting = subprocess::shell(&handle, "exec cat", Ear::default);
+    let (transport, ear) = ev.block_on(starting.into_future()).unwrap();
+    let Some(PipeTransport::Write(input)) = transport.pipe_transport(0) else { panic!("piped") };
+    let held = ear.borrow();
+    for bytes in [b"abc", b"def"] {
+        input.write(bytes);
+        assert!((0..100).any(|_| panics(|| ev.turn(Some(Duration::from_secs(1))))));
+    }
+    drop(held);
+    run_until(&mut ev, || ear.borrow().0 == b"abcdef");
+    transport.close();
 }
 
 #[test]

@@ -155,7 +155,7 @@ impl ReadPipeProtocol for Dressed {
         self.made(OneWay::Read(transport.clone()));
     }
     fn data_received(&mut self, _: &ReadTransportRef, data: &[u8]) {
-        self.protocol.data_received(&self.transport(), data);
+        self.protocol.data_received(&self.transport(), data).expect("nobody holds the protocol");
     }
     fn eof_received(&mut self, _: &ReadTransportRef) {
         // There is no other half to keep open.
