@@ -174,7 +174,11 @@ impl<I: StreamIo> StreamDriver<I> {
                 count
             });
         });
-        if called.is_ok() && room == 0 {
+        if called.is_err() {
+            // A layer that panics may have read before: whatever that was, nobody hears of it.
+            return Read { count, filled: false };
+        }
+        if room == 0 {
             self.refuse_empty_buffer(protocol);
         }
         if count > 0 {
