@@ -444,8 +444,13 @@ impl LoopHandle {
             }
         }
         state.closed.set(true);
-        state.signals.clear();
-        state.pool.close();
+        // One by one, because two that panic in one drop end the process.
+        for callback in state.signals.clear() {
+            self.drop_guarded(callback);
+        }
+        for work in state.pool.close() {
+            self.drop_guarded(work);
+        }
         state.tasks.wake_all();
         let mut abandoned = Incoming::from(state.shared.inbox.close());
         while let Some(parcel) = abandoned.pop() {
@@ -456,10 +461,14 @@ impl LoopHandle {
                 self.report(FaultReport::caught(caught));
             }
         }
-        let ready: ReadyQueue = state.ready.take();
-        self.drop_guarded(ready);
-        let timers = state.time.timers.take();
-        self.drop_guarded(timers);
+        let mut ready: ReadyQueue = state.ready.take();
+        while let Some(job) = ready.pop() {
+            self.drop_guarded(job);
+        }
+        let mut timers = state.time.timers.take().into_places();
+        while let Some(job) = timers.pop() {
+            self.drop_guarded(job);
+        }
         let enlisted = state.enlisted.take();
         self.drop_guarded(enlisted);
         let watches = state.watches.take();
@@ -469,12 +478,6 @@ impl LoopHandle {
         // Last, because they were told of what went before; either may hold a handle on this very loop.
         self.drop_guarded(state.counters.take_observer());
         self.drop_guarded(state.faults.set(FaultPolicy::Contain));
-    }
-
-    fn drop_guarded<T>(&self, value: T) {
-        if let Err(caught) = guard::call("drop", || drop(value)) {
-            self.report(FaultReport::caught(caught));
-        }
     }
 }
 

@@ -73,7 +73,10 @@ impl Faults {
                 let _ = guard::call("fault report", || function(report));
             }
         }
-        if !self.replaced.get() {
+        if self.replaced.get() {
+            // So has one in its end.
+            let _ = guard::call("fault report", || drop(policy));
+        } else {
             self.policy.replace(policy);
         }
     }

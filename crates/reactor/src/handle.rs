@@ -20,7 +20,7 @@ use wharf_core::BaseTransport;
 use wharf_core::buffer::WriteQueue;
 use wharf_core::datagram::{Inbox, Outbox};
 use wharf_core::driver::{Host, Traffic};
-use wharf_core::guard::FaultReport;
+use wharf_core::guard::{self, FaultReport};
 #[cfg(feature = "tracing")]
 use wharf_core::observe::Moment;
 use wharf_core::resource::Resources;
@@ -260,6 +260,13 @@ impl LoopHandle {
         self.0.tracer.fault(&report);
         self.0.faults.report(report);
         self.0.duties.add(Duty::Resume);
+    }
+
+    /// Drops what user code may belong to, with nothing borrowed; a panic in that is a fault like any other.
+    pub(crate) fn drop_guarded<T>(&self, value: T) {
+        if let Err(caught) = guard::call("drop", || drop(value)) {
+            self.report(FaultReport::caught(caught));
+        }
     }
 
     /// A callback has returned: the moment to see whether it was slow.

@@ -66,21 +66,15 @@ impl Pool {
 }
 
 impl Pool {
-    /// Gives up what no thread has begun; the threads end when they have finished what they are at.
-    pub(crate) fn close(&self) {
+    /// Takes no more work, and gives what no thread has begun; the threads end when they have finished what they are at.
+    pub(crate) fn close(&self) -> VecDeque<Work> {
         let (mutex, condition) = &*self.shared;
         let mut queue = lock(mutex);
         queue.closed = true;
         let abandoned = std::mem::take(&mut queue.work);
         drop(queue);
         condition.notify_all();
-        drop(abandoned);
-    }
-}
-
-impl Drop for Pool {
-    fn drop(&mut self) {
-        self.close();
+        abandoned
     }
 }
 
@@ -90,7 +84,9 @@ fn serve(shared: &(Mutex<Queue>, Condvar)) {
     loop {
         if let Some(work) = queue.work.pop_front() {
             drop(queue);
-            work();
+            // The work's own panic is in its result; this is one in the end of a result that nobody waits for, and nobody is
+            // there to be told.
+            let _ = guard::call("blocking work", work);
             queue = lock(mutex);
         } else if queue.closed {
             queue.threads -= 1;

@@ -56,18 +56,12 @@ impl Signals {
             .collect()
     }
 
-    fn add(&self, signal: i32, callback: Box<dyn FnMut()>) -> io::Result<()> {
+    /// Gives the callback that was replaced.
+    fn add(&self, signal: i32, callback: Box<dyn FnMut()>) -> io::Result<Option<Callback>> {
         let slot = check(signal)?;
         let callback = Rc::new(RefCell::new(callback));
-        let place = self
-            .owned
-            .borrow_mut()
-            .get_mut(&signal)
-            .map(|(_, old)| std::mem::replace(old, Rc::clone(&callback)));
-        if let Some(replaced) = place {
-            // With nothing borrowed: it is the user's.
-            drop(replaced);
-            return Ok(());
+        if let Some((_, place)) = self.owned.borrow_mut().get_mut(&signal) {
+            return Ok(Some(std::mem::replace(place, callback)));
         }
         look_after_default(signal, slot)?;
         let (pending, waker) = (Arc::clone(&self.pending), self.waker.clone());
@@ -80,7 +74,7 @@ impl Signals {
         let id = unsafe { low_level::register(signal, action) }?;
         OWNERS[slot].fetch_add(1, Ordering::SeqCst);
         self.owned.borrow_mut().insert(signal, (id, callback));
-        Ok(())
+        Ok(None)
     }
 
     /// Whether a signal has come that was not delivered.
@@ -89,23 +83,22 @@ impl Signals {
         self.pending.load(Ordering::Relaxed) != 0
     }
 
-    fn remove(&self, signal: i32) -> bool {
-        let Some((id, callback)) = self.owned.borrow_mut().remove(&signal) else { return false };
+    /// Gives the callback that there was.
+    fn remove(&self, signal: i32) -> Option<Callback> {
+        let (id, callback) = self.owned.borrow_mut().remove(&signal)?;
         low_level::unregister(id);
         // What came and was not delivered is not for a callback that is added later.
         self.pending.fetch_and(!(1 << (signal - 1)), Ordering::Relaxed);
         if let Ok(slot) = check(signal) {
             OWNERS[slot].fetch_sub(1, Ordering::SeqCst);
         }
-        drop(callback);
-        true
+        Some(callback)
     }
 
-    pub(crate) fn clear(&self) {
+    /// Gives all callbacks that there were.
+    pub(crate) fn clear(&self) -> Vec<Callback> {
         let signals: Vec<i32> = self.owned.borrow().keys().copied().collect();
-        for signal in signals {
-            self.remove(signal);
-        }
+        signals.into_iter().filter_map(|signal| self.remove(signal)).collect()
     }
 }
 
@@ -159,14 +152,19 @@ impl LoopHandle {
         if self.is_closed() {
             return Err(io::Error::other(crate::LoopClosed));
         }
-        self.signals().add(signal, Box::new(callback))
+        let replaced = self.signals().add(signal, Box::new(callback))?;
+        self.drop_guarded(replaced);
+        Ok(())
     }
 
     /// Stops that. Says whether there was a callback.
     ///
     /// A signal that had its default action before any loop handled it has it again.
     pub fn remove_signal_handler(&self, signal: i32) -> bool {
-        self.signals().remove(signal)
+        let removed = self.signals().remove(signal);
+        let was_there = removed.is_some();
+        self.drop_guarded(removed);
+        was_there
     }
 
     /// Queues the callbacks of the signals that have come.

@@ -120,6 +120,11 @@ impl<P: Places> Timers<P> {
     }
 
     #[inline]
+    /// What never ran, in its places.
+    pub(crate) fn into_places(self) -> P {
+        self.values
+    }
+
     fn take(&mut self, key: TimerKey) -> Option<P::Value> {
         let generation = self.generations.get_mut(key.slot as usize)?;
         if *generation != key.generation {

@@ -85,8 +85,9 @@ impl Source for Watch {
     fn shut(self: Rc<Self>) {
         self.handle.watches().borrow_mut().remove(&self.fd.as_fd().as_raw_fd());
         self.registration.close(self.fd.as_fd());
-        let callbacks = (self.reader.take(), self.writer.take());
-        drop(callbacks);
+        for callback in [self.reader.take(), self.writer.take()] {
+            self.handle.drop_guarded(callback);
+        }
     }
 }
 
@@ -149,7 +150,7 @@ impl LoopHandle {
         let known = self.watches().borrow().get(&number).cloned();
         if let Some(watch) = known {
             let replaced = watch.slot(direction).replace(callback);
-            drop(replaced);
+            self.drop_guarded(replaced);
             return watch.update();
         }
         let watch = Rc::new(Watch {
@@ -172,7 +173,7 @@ impl LoopHandle {
         let Some(watch) = watch else { return false };
         let removed = watch.slot(direction).take();
         let was_there = removed.is_some();
-        drop(removed);
+        self.drop_guarded(removed);
         if watch.reader.borrow().is_none() && watch.writer.borrow().is_none() {
             watch.shut();
         } else {

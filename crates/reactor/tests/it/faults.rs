@@ -4,8 +4,11 @@ use std::cell::RefCell;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::rc::Rc;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use signal_hook::consts::{SIGCONT, SIGWINCH};
 use wharf_core::guard::FaultReport;
 use wharf_reactor::{EventLoop, FaultPolicy};
 
@@ -22,6 +25,10 @@ both_paths!(
     a_policy_is_set_while_the_loop_lives,
     a_fault_in_the_end_of_the_loop_comes_out_of_its_drop,
     a_drop_during_a_panic_does_not_panic_again,
+    the_end_of_a_callback_that_is_replaced_or_removed_is_guarded,
+    what_is_taken_back_ends_in_the_hands_of_who_takes_it_back,
+    the_end_of_a_policy_that_is_replaced_in_its_own_report_is_contained,
+    what_a_loop_drops_unrun_may_panic_piece_by_piece,
 );
 
 fn reporting(path: Path) -> (EventLoop, Rc<RefCell<Vec<FaultReport>>>) {
@@ -32,6 +39,7 @@ fn reporting(path: Path) -> (EventLoop, Rc<RefCell<Vec<FaultReport>>>) {
 }
 
 /// Panics when it is dropped.
+#[derive(Debug)]
 struct Clumsy;
 
 impl Drop for Clumsy {
@@ -167,4 +175,113 @@ fn a_drop_during_a_panic_does_not_panic_again(path: Path) {
         panic!("the test's own");
     });
     assert_eq!(message, "the test's own");
+}
+
+/// A callback that does nothing, and panics when it is dropped.
+fn clumsy() -> impl FnMut() + Send + 'static {
+    let clumsy = Clumsy;
+    move || {
+        let _held = &clumsy;
+    }
+}
+
+fn the_end_of_a_callback_that_is_replaced_or_removed_is_guarded(path: Path) {
+    let (ev, reports) = reporting(path);
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let ours = Rc::new(ours);
+    let ends = |step: &str| {
+        let ends: Vec<_> = reports.take().iter().map(|report| report.fault.to_string()).collect();
+        assert_eq!(ends, ["drop failed: clumsy end"], "{step}");
+    };
+    ev.add_signal_handler(SIGWINCH, clumsy()).unwrap();
+    ev.add_signal_handler(SIGWINCH, clumsy()).unwrap();
+    ends("a signal's is replaced");
+    assert!(ev.remove_signal_handler(SIGWINCH));
+    ends("a signal's is removed");
+    assert!(!ev.remove_signal_handler(SIGWINCH));
+
+    ev.add_reader(Rc::clone(&ours), clumsy()).unwrap();
+    ev.add_reader(Rc::clone(&ours), clumsy()).unwrap();
+    ends("a reader is replaced");
+    ev.add_writer(Rc::clone(&ours), clumsy()).unwrap();
+    ev.add_writer(Rc::clone(&ours), clumsy()).unwrap();
+    ends("a writer is replaced");
+    assert!(ev.remove_reader(&*ours));
+    ends("a reader is removed");
+    assert!(ev.remove_writer(&*ours));
+    ends("a writer is removed");
+    assert_eq!(ev.statistics().sources, 0);
+    assert_eq!(Rc::strong_count(&ours), 1, "the loop has let go of the descriptor");
+    drop(theirs);
+}
+
+fn what_is_taken_back_ends_in_the_hands_of_who_takes_it_back(path: Path) {
+    let (mut ev, reports) = reporting(path);
+    let log = Log::default();
+    let (timer, soon) = (ev.call_later(Duration::ZERO, clumsy()), ev.call_soon(clumsy()));
+    ev.call_later(Duration::ZERO, log.note("timer"));
+    ev.call_soon(log.note("soon"));
+    assert_eq!(panic_of(|| timer.cancel()), "clumsy end");
+    assert_eq!(panic_of(|| soon.cancel()), "clumsy end");
+    turns(&mut ev, 1);
+    assert_eq!(log.take(), ["soon", "timer"]);
+    assert!(reports.take().is_empty());
+    assert_eq!(ev.statistics().timers, 0);
+}
+
+fn the_end_of_a_policy_that_is_replaced_in_its_own_report_is_contained(path: Path) {
+    let log = Log::default();
+    let mut ev = builder(path).build().unwrap();
+    let (inner, handle, clumsy) = (log.clone(), ev.handle().clone(), Clumsy);
+    ev.set_fault_policy(FaultPolicy::report(move |report| {
+        let _held = &clumsy;
+        inner.add(format!("old {}", report.fault.message()));
+        let newer = inner.clone();
+        handle.set_fault_policy(FaultPolicy::report(move |report| {
+            newer.add(format!("new {}", report.fault.message()));
+        }));
+    }));
+    for message in ["a", "b"] {
+        ev.call_soon(move || panic!("{message}"));
+    }
+    ev.call_soon(log.note("next"));
+    turns(&mut ev, 1);
+    assert_eq!(log.take(), ["old a", "new b", "next"]);
+}
+
+/// Two of each kind: a second panic in the drop of what holds both would end the process.
+fn what_a_loop_drops_unrun_may_panic_piece_by_piece(path: Path) {
+    let (ev, reports) = reporting(path);
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    // The pool's threads are taken, so what comes next is not begun.
+    let (release, released) = channel::<()>();
+    let released = Arc::new(Mutex::new(released));
+    let (begin, begun) = channel();
+    for _ in 0..4 {
+        let (begin, released) = (begin.clone(), Arc::clone(&released));
+        drop(ev.spawn_blocking(move || {
+            begin.send(()).unwrap();
+            let _ = released.lock().unwrap().recv();
+        }));
+        begun.recv().unwrap();
+    }
+    for signal in [SIGWINCH, SIGCONT] {
+        ev.call_soon(clumsy());
+        ev.call_later(Duration::ZERO, clumsy());
+        let mut posted = clumsy();
+        ev.remote().post(move |_| posted()).unwrap();
+        drop(ev.spawn_blocking(clumsy()));
+        ev.add_signal_handler(signal, clumsy()).unwrap();
+        let mut held = clumsy();
+        ev.spawn(async move { held() }).detach();
+    }
+    let ours = Rc::new(ours);
+    ev.add_reader(Rc::clone(&ours), clumsy()).unwrap();
+    ev.add_writer(Rc::clone(&ours), clumsy()).unwrap();
+    drop(ev);
+    let reports = reports.take();
+    let ends: Vec<_> = reports.iter().map(|report| report.fault.message()).collect();
+    assert_eq!(ends, ["clumsy end"; 14]);
+    assert_eq!(Rc::strong_count(&ours), 1);
+    drop((release, theirs));
 }

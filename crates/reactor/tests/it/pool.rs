@@ -1,5 +1,7 @@
 //! Blocking work: where it runs, what comes back, and what happens when nobody waits.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread::{self, ThreadId};
@@ -7,7 +9,7 @@ use std::time::Duration;
 
 use wharf_reactor::TaskError;
 
-use crate::support::{Path, event_loop, turns};
+use crate::support::{Path, event_loop, run_until, turns};
 
 both_paths!(
     work_runs_elsewhere_and_its_result_comes_back,
@@ -16,6 +18,7 @@ both_paths!(
     four_pieces_run_at_a_time_and_the_rest_waits,
     work_that_nobody_waits_for_is_done_all_the_same,
     the_result_of_a_dropped_wait_is_dropped_where_it_was_made,
+    a_result_whose_end_panics_costs_no_thread,
     the_drop_of_the_loop_does_not_wait_for_work,
     work_that_was_not_begun_is_dropped_with_the_loop,
 );
@@ -97,6 +100,29 @@ fn the_result_of_a_dropped_wait_is_dropped_where_it_was_made(path: Path) {
     release.send(()).unwrap();
     assert_ne!(receiver.recv().unwrap(), thread::current().id());
     turns(&mut ev, 1);
+}
+
+fn a_result_whose_end_panics_costs_no_thread(path: Path) {
+    struct Clumsy;
+    impl Drop for Clumsy {
+        fn drop(&mut self) {
+            panic!("clumsy end");
+        }
+    }
+    let mut ev = event_loop(path);
+    // One for each thread that there may be.
+    for _ in 0..4 {
+        let (release, released) = mpsc::channel::<()>();
+        drop(ev.spawn_blocking(move || {
+            let _ = released.recv();
+            Clumsy
+        }));
+        release.send(()).unwrap();
+    }
+    let done = Rc::new(Cell::new(false));
+    let (work, seen) = (ev.spawn_blocking(|| 1), Rc::clone(&done));
+    ev.spawn(async move { seen.set(work.await == Ok(1)) }).detach();
+    run_until(&mut ev, || done.get());
 }
 
 fn the_drop_of_the_loop_does_not_wait_for_work(path: Path) {
