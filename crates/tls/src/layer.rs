@@ -24,8 +24,7 @@ use wharf_core::schedule::Settle;
 use wharf_core::shared::{self, Reception};
 use wharf_core::{KeepOpen, Lost, Scheduler, StreamProtocol, Transport, TransportRef};
 
-pub(crate) use passage::Established;
-use passage::{Outcome, Passage};
+use passage::{Established, Outcome, Passage};
 
 use crate::admission::Admission;
 use crate::engine::Rustls;
@@ -340,8 +339,18 @@ impl Layer {
 
     // ---- whoever waits for the handshake ----
 
+    /// Runs `callback` with the outcome, which is not known yet.
     pub(crate) fn on_established(&self, callback: Established) {
-        self.with_passage(|passage| passage.callback = Some(callback));
+        let former = self.with_passage(|passage| passage.callback.replace(callback));
+        drop(former);
+    }
+
+    /// The outcome, if it is known and nobody has taken it.
+    pub(crate) fn outcome(&self) -> Option<Result<TransportRef, Error>> {
+        self.take(|passage| match &passage.outcome {
+            Outcome::Known(known) => Some(known.clone()),
+            Outcome::Pending(_) | Outcome::Told => None,
+        })
     }
 
     pub(crate) fn poll_outcome(&self, cx: &mut Context<'_>) -> Poll<Result<TransportRef, Error>> {

@@ -1,17 +1,18 @@
 //! How TLS begins: with the connection ([`client`], [`server`]) or on one that lives already ([`start_tls`]).
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use wharf_core::{IntoProtocol, StreamProtocol, TransportRef};
+use wharf_core::{IntoProtocol, Scheduler, StreamProtocol, TransportRef};
 
 use crate::error::Error;
-use crate::layer::{Established, Layer};
+use crate::layer::Layer;
 use crate::settings::{ClientConfig, ServerConfig};
 use crate::side::{Name, Side};
 
@@ -95,7 +96,7 @@ pub fn start_tls(transport: &TransportRef, side: impl Into<Side>, leftover: &[u8
 /// The type of a record that carries a handshake.
 const HANDSHAKE: u8 = 22;
 
-fn begin(transport: &TransportRef, side: Side, leftover: &[u8]) -> Result<Rc<Layer>, Failed> {
+fn begin(transport: &TransportRef, side: Side, leftover: &[u8]) -> Result<Rc<Begun>, Failed> {
     let injected = match &side {
         Side::Client(..) => !leftover.is_empty(),
         Side::Server(_) => leftover.first().is_some_and(|first| *first != HANDSHAKE),
@@ -112,7 +113,28 @@ fn begin(transport: &TransportRef, side: Side, leftover: &[u8]) -> Result<Rc<Lay
     let layer = Layer::new(Arc::new(side), protocol);
     transport.interpose(StreamProtocol::from_layer(Rc::clone(&layer) as Rc<_>));
     layer.begin(transport, Ok(engine), Some(leftover));
-    Ok(layer)
+    Ok(Rc::new(Begun { layer, scheduler: transport.scheduler(), told: OnceCell::new() }))
+}
+
+/// TLS that was begun. What comes by it waits as long as somebody has this and has yet to be given the transport.
+struct Begun {
+    layer: Rc<Layer>,
+    scheduler: Rc<dyn Scheduler>,
+    /// What whoever has awaited it was told.
+    told: OnceCell<Result<TransportRef, Error>>,
+}
+
+impl Begun {
+    /// What has come of the handshake, if it is over.
+    fn outcome(&self) -> Option<Result<TransportRef, Error>> {
+        self.told.get().cloned().or_else(|| self.layer.outcome())
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.layer.forget_waiter();
+    }
 }
 
 /// Why TLS was not even begun; told once.
@@ -120,20 +142,30 @@ fn begin(transport: &TransportRef, side: Side, leftover: &[u8]) -> Result<Rc<Lay
 struct Failed(Option<io::Error>);
 
 /// The answer of [`start_tls`]: the TLS transport, once the handshake is over. Dropping it changes nothing.
-pub struct StartTls(Result<Rc<Layer>, Failed>);
+pub struct StartTls(Result<Rc<Begun>, Failed>);
 
 impl StartTls {
     /// Runs `callback` when the handshake is over, with the TLS transport and before any data comes by it, or with what
     /// went wrong. For protocols that live without futures.
     ///
     /// Called from the loop, before this callback's successors; a panic in it is reported as a fault.
+    /// Where the handshake is over by now it is called in the next turn; data that nobody waited for has come by then.
     /// It is not called where TLS was not begun; await the answer, or ask [`error`](Self::error).
     pub fn on_established(
         self,
         callback: impl FnOnce(Result<&TransportRef, &Error>) + 'static,
     ) -> Self {
-        if let Ok(layer) = &self.0 {
-            layer.on_established(Box::new(callback) as Established);
+        if let Ok(begun) = &self.0 {
+            match begun.outcome() {
+                None => begun.layer.on_established(Box::new(callback)),
+                Some(outcome) => {
+                    let held = Rc::clone(begun);
+                    begun.scheduler.call_soon(Box::new(move || {
+                        callback(outcome.as_ref());
+                        drop(held);
+                    }));
+                }
+            }
         }
         self
     }
@@ -150,19 +182,15 @@ impl Future for StartTls {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
-            Ok(layer) => layer.poll_outcome(cx).map_err(io::Error::from),
+            Ok(begun) => {
+                let outcome = ready!(begun.layer.poll_outcome(cx));
+                let told = begun.told.get_or_init(|| outcome);
+                Poll::Ready(told.clone().map_err(io::Error::from))
+            }
             Err(failed) => match failed.0.take() {
                 Some(error) => Poll::Ready(Err(error)),
                 None => Poll::Pending,
             },
-        }
-    }
-}
-
-impl Drop for StartTls {
-    fn drop(&mut self) {
-        if let Ok(layer) = &self.0 {
-            layer.forget_waiter();
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::admission::Ticket;
 use crate::error::Error;
 
 /// Runs once the handshake is over, or has failed.
-pub(crate) type Established = Box<dyn FnOnce(Result<&TransportRef, &Error>)>;
+pub(super) type Established = Box<dyn FnOnce(Result<&TransportRef, &Error>)>;
 
 /// What a layer needs on its way in, and a part of it on its way out.
 #[derive(Default)]

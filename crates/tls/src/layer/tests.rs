@@ -74,6 +74,91 @@ fn an_answer_is_kept_until_it_is_taken_or_dropped() {
     );
 }
 
+/// What callbacks were told, in order.
+type Told = Rc<RefCell<Vec<String>>>;
+
+/// Notes what it is told of the handshake.
+fn note(told: &Told) -> impl FnOnce(Result<&TransportRef, &Error>) + 'static {
+    let told = Rc::clone(told);
+    move |outcome| {
+        told.borrow_mut().push(match outcome {
+            Ok(_) => "established".to_owned(),
+            Err(error) => error.to_string(),
+        });
+    }
+}
+
+#[test]
+fn a_callback_that_is_set_when_all_is_over_is_called_soon() {
+    for awaited in [false, true] {
+        let stage = Stage::new();
+        let Pair { first: (client, _), second: (server, _), .. } = stage.pair(Silent, Silent);
+        stage.run();
+        let [client_side, server_side] = sides();
+        let mut answer = start_tls(&client, client_side, b"");
+        drop(start_tls(&server, server_side, b""));
+        stage.run();
+        if awaited {
+            let outcome = pin!(&mut answer).poll(&mut Context::from_waker(Waker::noop()));
+            assert!(matches!(outcome, Poll::Ready(Ok(_))), "{outcome:?}");
+        }
+        let told = Told::default();
+        let answer = answer.on_established(note(&told));
+        assert!(told.borrow().is_empty(), "not in the midst of the call");
+        stage.run();
+        assert_eq!(told.take(), ["established"]);
+        client.abort();
+        stage.run();
+        drop(answer.on_established(note(&told)));
+        stage.run();
+        assert_eq!(told.take(), ["established"], "it was, before the end");
+    }
+}
+
+#[test]
+fn a_callback_that_is_set_after_a_failure_is_told_it() {
+    let stage = Stage::new();
+    let Pair { first: (client, _), second: (server, _), .. } = stage.pair(Silent, Silent);
+    stage.run();
+    let [client_side, _] = sides();
+    let answer = start_tls(&client, client_side, b"");
+    server.abort();
+    stage.run();
+    let told = Told::default();
+    drop(answer.on_established(note(&told)));
+    stage.run();
+    assert_eq!(told.take(), ["the connection was lost during the TLS handshake: connection reset"]);
+}
+
+/// Notes what has come.
+struct Noting(Told);
+
+impl Protocol for Noting {
+    fn data_received(&mut self, _: &TransportRef, data: &[u8]) {
+        self.0.borrow_mut().push(String::from_utf8_lossy(data).into_owned());
+    }
+}
+
+#[test]
+fn what_waits_for_the_transport_comes_after_a_late_callback() {
+    let stage = Stage::new();
+    let told = Told::default();
+    let Pair { first: (client, _), second: (server, _), .. } =
+        stage.pair(Noting(Rc::clone(&told)), Silent);
+    stage.run();
+    let [client_side, server_side] = sides();
+    let mut answer = start_tls(&client, client_side, b"");
+    assert!(pin!(&mut answer).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    drop(start_tls(&server, server_side, b"").on_established(|transport| {
+        transport.unwrap().write(b"data");
+    }));
+    stage.run();
+    assert!(told.borrow().is_empty(), "somebody has yet to be given the transport");
+    drop(answer.on_established(note(&told)));
+    stage.run();
+    assert_eq!(told.take(), ["established", "data"]);
+}
+
 /// A client of TLS within TLS whose peer never answers the inner handshake, and what is below the outer one.
 fn nested(stage: &Stage) -> (StreamProtocol, TransportRef) {
     let [client, server] = sides().map(Arc::new);
