@@ -2,6 +2,7 @@
 
 mod anything;
 mod crowd;
+mod debugged;
 mod ending;
 mod faults;
 mod forking;
