@@ -183,8 +183,12 @@ impl TaskHost {
         let ready = self.0.ready.take();
         let timers = self.0.timers.take();
         let enlisted = self.0.enlisted.take();
-        // Dropped outside the borrows: they may own anything.
-        self.drop_guarded((ready, timers, enlisted));
+        // Dropped outside the borrows, because they may own anything; one by one, because two that panic in one drop end the
+        // process.
+        for callback in ready.into_iter().chain(timers.into_values()) {
+            self.drop_guarded(callback);
+        }
+        self.drop_guarded(enlisted);
     }
 
     fn drop_guarded<T>(&self, value: T) {

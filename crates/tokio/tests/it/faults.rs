@@ -1,5 +1,7 @@
 //! A panic costs its connection, and is the driver's output.
 
+use std::time::Duration;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::task::spawn_local;
 use wharf_core::{Protocol, TransportRef};
@@ -79,4 +81,33 @@ fn a_borrow_across_a_turn_is_refused_and_nothing_is_lost_by_it() {
     let message = panicked.unwrap_err();
     let message = message.downcast_ref::<String>().unwrap();
     assert!(message.contains("is borrowed while the loop runs"), "{message}");
+}
+
+/// Panics when it is dropped.
+struct Clumsy;
+
+impl Drop for Clumsy {
+    fn drop(&mut self) {
+        panic!("clumsy end");
+    }
+}
+
+/// Two of them: a second panic in the drop of what holds both would end the process.
+#[test]
+fn what_never_ran_may_panic_piece_by_piece() {
+    run(async {
+        let log = Log::default();
+        let (ours, theirs) = duplex(100);
+        let (transport, _, driver) = serve(ours, log.echo()).start();
+        let serving = spawn_local(driver);
+        log.wait_for("made").await;
+        for _ in 0..2 {
+            let clumsy = Clumsy;
+            let callback = Box::new(move || drop(clumsy));
+            drop(transport.scheduler().call_later(Duration::from_secs(100), callback));
+        }
+        drop(theirs);
+        let report = serving.await.unwrap().unwrap_err();
+        assert_eq!(report.fault.to_string(), "drop failed: clumsy end");
+    });
 }
