@@ -119,12 +119,12 @@ impl<P: Places> Timers<P> {
         self.live
     }
 
-    #[inline]
     /// What never ran, in its places.
     pub(crate) fn into_places(self) -> P {
         self.values
     }
 
+    #[inline]
     fn take(&mut self, key: TimerKey) -> Option<P::Value> {
         let generation = self.generations.get_mut(key.slot as usize)?;
         if *generation != key.generation {
