@@ -29,13 +29,15 @@ struct Mark {
 #[derive(Debug)]
 pub(crate) struct Ages {
     marks: Vec<Mark>,
+    /// When the next mark is due, once there is one: all that most transports are asked.
+    due: Option<Instant>,
 }
 
 impl Default for Ages {
     fn default() -> Self {
         // All that there will ever be, so that it lies where the loop does: what grows among connections stays behind
         // when they go, and keeps the allocator from giving up what lies before it. What is not used costs no memory.
-        Self { marks: Vec::with_capacity(MOST) }
+        Self { marks: Vec::with_capacity(MOST), due: None }
     }
 }
 
@@ -43,7 +45,7 @@ impl Ages {
     /// A transport was given this number.
     #[inline]
     pub(crate) fn made(&mut self, id: u64, now: Instant) {
-        if self.marks.last().is_none_or(|last| now.saturating_duration_since(last.at) >= GRAIN) {
+        if self.due.is_none_or(|due| now >= due) {
             self.mark(id, now);
         }
     }
@@ -54,6 +56,7 @@ impl Ages {
             self.thin_out(at);
         }
         self.marks.push(Mark { first, at });
+        self.due = Some(at + GRAIN);
     }
 
     /// Lets each mark go without which its neighbours are still close enough.
@@ -114,6 +117,18 @@ mod tests {
             let (told, age) = (ages.age(TransportId::new(id as u64), now), now - *birth);
             assert!(told >= age && told - age <= GRAIN.max(age / PRECISION), "{told:?} {age:?}");
         }
+    }
+
+    #[test]
+    fn a_mark_dates_whatever_is_made_within_a_tenth_of_a_second() {
+        let clock = ManualClock::new();
+        let mut ages = Ages::default();
+        let marks = [0, 99, 1, 0, 100].map(|millis| {
+            clock.advance(Duration::from_millis(millis));
+            ages.made(0, clock.now());
+            ages.marks.len()
+        });
+        assert_eq!(marks, [1, 1, 2, 2, 3]);
     }
 
     #[test]

@@ -137,6 +137,7 @@ impl LoopHandle {
     /// Reading the clock costs more than setting a timer.
     /// For a deadline that is pushed back again and again, such as that of an idle connection,
     /// `timer.reset_at(handle.turn_time() + limit)` spares it; the timer is early by as much as the turn had taken before.
+    #[inline]
     #[must_use]
     pub fn turn_time(&self) -> Instant {
         self.0.turn_time.get().unwrap_or_else(|| {
@@ -214,6 +215,7 @@ impl LoopHandle {
     // ---- for transport crates ----
 
     /// A number for a new transport.
+    #[inline]
     #[must_use]
     pub fn next_id(&self) -> TransportId {
         let id = self.0.next_id.get();
