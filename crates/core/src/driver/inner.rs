@@ -1,11 +1,11 @@
 //! What a driver guards: the I/O object, the state, and what is queued. Nothing in here calls user code.
 
 use std::io::{self, ErrorKind, IoSlice};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
 
-use super::contract::{Host, Outflow, StreamIo, StreamOptions, Traffic};
+use super::contract::{Host, Outflow, Owner, StreamIo, StreamOptions, Traffic};
 use crate::buffer::{MAX_SLICES, WriteQueue};
 use crate::lost::Lost;
 use crate::schedule::Timer;
@@ -73,14 +73,15 @@ impl<I> Rare<I> {
 
 impl<I> Rare<I> {
     /// The connection is lost: ends what is under way. Gives the logs, which hear of the loss, and its cause.
-    pub(super) fn end(self) -> (Recorders, Option<Lost>) {
+    #[inline(never)]
+    pub(super) fn end(self) -> (Option<Recorders>, Option<Lost>) {
         if let Some((timer, _)) = self.drain {
             timer.cancel();
         }
         if let Some(elsewhere) = self.outflow {
             elsewhere.outflow.finish(Err(ErrorKind::ConnectionAborted.into()));
         }
-        (self.logs, self.cause)
+        (Some(self.logs), self.cause)
     }
 }
 
@@ -106,6 +107,11 @@ impl<I> Inner<I> {
             rare: None,
             protocol: Some(protocol),
         }
+    }
+
+    /// Who is told that the connection is over.
+    pub(super) fn owner(&self) -> Option<Rc<dyn Owner>> {
+        self.options.owner.as_ref().and_then(Weak::upgrade)
     }
 
     pub(super) fn rare(&mut self) -> &mut Rare<I> {

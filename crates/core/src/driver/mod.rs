@@ -76,11 +76,14 @@ impl<I: StreamIo> StreamDriver<I> {
         protocol: StreamProtocol,
         options: Rc<StreamOptions>,
     ) -> Rc<Self> {
-        let former = seat.host().former::<Self>();
         let driver = Self::assemble(io, seat, id, protocol, options);
-        if let Some(mut former) = former {
+        if let Some(mut former) = driver.host().former::<Self>() {
             if let Some(place) = Rc::get_mut(&mut former) {
-                *place = driver;
+                // Part by part, so that none is moved twice.
+                let Self { inner, tag, seat } = driver;
+                place.inner = inner;
+                place.tag = tag;
+                place.seat = seat;
                 return former;
             }
         }
@@ -179,7 +182,10 @@ impl<I: StreamIo> StreamDriver<I> {
             inner.protocol.take()
         };
         drop_guarded(protocol, self.host());
-        self.tell_owner(&Lost::Aborted);
+        let owner = self.inner.borrow().owner();
+        if let Some(owner) = owner {
+            owner.connection_lost(self.tag.id(), &Lost::Aborted);
+        }
         true
     }
 
@@ -199,13 +205,6 @@ impl<I: StreamIo> StreamDriver<I> {
         let inner = self.inner.borrow();
         let mine = inner.options.owner.as_ref();
         mine.is_some_and(|mine| std::ptr::addr_eq(mine.as_ptr(), Rc::as_ptr(owner)))
-    }
-
-    fn tell_owner(&self, why: &Lost) {
-        let owner = self.inner.borrow().options.owner.as_ref().and_then(Weak::upgrade);
-        if let Some(owner) = owner {
-            owner.connection_lost(self.tag.id(), why);
-        }
     }
 
     /// The I/O object is ready.
@@ -279,13 +278,14 @@ impl<I: StreamIo> StreamDriver<I> {
                 // A fault has been reported, and the state knows of it.
                 Step::Tell(notice) => {
                     let _ = self.tell(notice);
+                    // Nothing comes after the loss.
+                    if notice == Notice::Lost {
+                        return std::mem::forget(unwinding);
+                    }
                 }
                 Step::Deliver => self.deliver(),
                 Step::Log => self.write_log(),
-                Step::Rest => {
-                    std::mem::forget(unwinding);
-                    return;
-                }
+                Step::Rest => return std::mem::forget(unwinding),
             }
         }
         // Two callbacks that keep each other busy; others get their turn first. Dropping the guard enlists.
@@ -396,6 +396,7 @@ impl<I: StreamIo> StreamDriver<I> {
     }
 
     /// Delivers bytes that a protocol switch handed over.
+    #[inline(never)]
     fn deliver(self: &Rc<Self>) {
         let Some(protocol) = self.protocol() else { return };
         protocol.assert_free();
@@ -426,24 +427,26 @@ impl<I: StreamIo> StreamDriver<I> {
             inner.state.told(Notice::Lost);
             (inner.state.end(), inner.rare.take())
         };
-        let (logs, cause) = rare.map(|rare| rare.end()).unwrap_or_default();
-        let why = end.cause().or(cause).unwrap_or(Lost::Aborted);
+        let (logs, cause) = rare.map_or((None, None), |rare| rare.end());
+        let why = end.cause().unwrap_or_else(|| cause.unwrap_or(Lost::Aborted));
         // The state is at its end, so whatever the callback does, and a panic too, changes nothing any more.
         let _ = self.call(&protocol, "connection_lost", |transport| {
             protocol.connection_lost(transport, &why);
         });
         drop(protocol);
         self.host().observe(&**self, &Moment::Lost(&why));
-        let protocol = {
+        let (protocol, owner) = {
             let mut inner = self.inner.borrow_mut();
             inner.return_queue(self.host());
             // The loop's reference and the caller's; any more are users' handles.
             inner.io.close(&self.seat, Rc::strong_count(self) > 2);
-            inner.protocol.take()
+            (inner.protocol.take(), inner.owner())
         };
         self.host().count(Traffic::Lost(why.index()));
-        self.tell_owner(&why);
-        if !logs.is_empty() {
+        if let Some(owner) = owner {
+            owner.connection_lost(self.tag.id(), &why);
+        }
+        if let Some(logs) = logs {
             self.finish_logs(logs, &why);
         }
         // Last, because dropping it may run user code.
@@ -531,6 +534,7 @@ impl<I: StreamIo> StreamDriver<I> {
 
     // ---- the end of a close that makes no progress ----
 
+    #[inline(never)]
     fn watch_drain(self: &Rc<Self>, inner: &mut Inner<I>) {
         let Some(timeout) = inner.options.close_timeout else { return };
         if inner.rare().drain.is_some() {
