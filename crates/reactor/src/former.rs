@@ -20,6 +20,7 @@ impl Default for Former {
 
 impl Former {
     /// Keeps one, if there are not enough already.
+    #[inline]
     pub(crate) fn keep(&self, driver: Rc<dyn Any>) {
         let mut drivers = self.0.borrow_mut();
         if drivers.len() < MOST {
@@ -28,6 +29,7 @@ impl Former {
     }
 
     /// Gives the one that was kept last, if it is of this type; one of another type is let go of.
+    #[inline]
     pub(crate) fn take<D: 'static>(&self) -> Option<Rc<D>> {
         self.pop()?.downcast().ok()
     }

@@ -310,6 +310,7 @@ impl LoopHandle {
         self.0.ready.borrow_mut().push(job)
     }
 
+    #[inline]
     pub(crate) fn attach(&self, key: Key, source: Rc<dyn Source>) {
         // On a loop that is gone nobody would ever break the circle of loop and source.
         if !self.is_closed() {
@@ -319,6 +320,7 @@ impl LoopHandle {
 
     /// Gives back a place, and what was there. When most places have been given back, so is the memory that is kept for
     /// connections to come, which lies among what those who are gone have left.
+    #[inline(never)]
     pub(crate) fn detach(&self, key: Key) {
         let mut registry = self.0.registry.borrow_mut();
         let places = registry.places();
@@ -485,6 +487,7 @@ impl Host for LoopHandle {
         }
     }
 
+    #[inline]
     fn retire(&self, driver: Rc<dyn Any>) {
         // What is kept holds the loop, so a loop that is gone keeps nothing.
         if !self.is_closed() {
@@ -492,6 +495,7 @@ impl Host for LoopHandle {
         }
     }
 
+    #[inline]
     fn former<D: 'static>(&self) -> Option<Rc<D>> {
         self.0.former.take()
     }

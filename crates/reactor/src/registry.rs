@@ -84,6 +84,7 @@ impl Registry {
     }
 
     /// Takes a place for a source that is yet to be made.
+    #[inline]
     pub(crate) fn reserve(&mut self) -> Key {
         self.len += 1;
         let index = self.first_free;
@@ -91,6 +92,12 @@ impl Registry {
             self.first_free = std::mem::replace(&mut slot.next_free, TAKEN);
             return Key { index, generation: slot.generation };
         }
+        self.grow()
+    }
+
+    /// Takes a place behind all others.
+    #[inline(never)]
+    fn grow(&mut self) -> Key {
         let index = u32::try_from(self.slots.len()).ok().filter(|index| *index < MOST);
         let index = index.expect("there are fewer descriptors than that");
         let generation = self.first_generation;
@@ -99,6 +106,7 @@ impl Registry {
         Key { index, generation }
     }
 
+    #[inline]
     pub(crate) fn fill(&mut self, key: Key, source: Rc<dyn Source>) {
         if let Some(slot) = self.slot(key) {
             slot.source = Some(source);

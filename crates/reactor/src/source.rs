@@ -86,6 +86,7 @@ impl Place {
 impl Registration {
     /// Takes a place. Nothing is polled before [`set_interest`](Self::set_interest), and nobody is called before
     /// [`attach`](Self::attach).
+    #[inline]
     #[must_use]
     pub fn new(handle: &LoopHandle) -> Self {
         let key = handle.registry().borrow_mut().reserve();
@@ -175,6 +176,7 @@ impl Registration {
         self.release();
     }
 
+    #[inline]
     fn release(&self) {
         let place = self.place.replace(Place::LEFT);
         if place.0 != Place::LEFT.0 {
