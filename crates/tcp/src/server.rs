@@ -418,6 +418,9 @@ impl ServerState {
     }
 
     fn wake_waiters(&self) {
+        if self.waiters.borrow().is_empty() {
+            return;
+        }
         let waiters = self.waiters.take();
         let (over, waiting): (Vec<_>, Vec<_>) =
             waiters.into_iter().partition(|waiter| self.is_over(waiter.until));

@@ -135,10 +135,17 @@ impl StreamSocket for Socket {
 pub(crate) struct NativeStream(pub(crate) Rc<dyn IoAccess<Polled<Socket>>>);
 
 /// The system's address as ours; `None` for a family that is not spoken here.
+#[inline]
 pub(crate) fn address(address: &SockAddr) -> Option<Address> {
     if let Some(ip) = address.as_socket() {
         return Some(Address::Ip(ip));
     }
+    unix_name(address).map(Address::Unix)
+}
+
+/// The name of a Unix socket; `None` for an address of another kind.
+#[inline(never)]
+fn unix_name(address: &SockAddr) -> Option<UnixAddress> {
     if !address.is_unix() {
         return None;
     }
@@ -148,7 +155,7 @@ pub(crate) fn address(address: &SockAddr) -> Option<Address> {
         abstract_name(address)
             .map_or(UnixAddress::Unnamed, |name| UnixAddress::Abstract(name.into()))
     };
-    Some(Address::Unix(name))
+    Some(name)
 }
 
 #[cfg(target_os = "linux")]
