@@ -236,6 +236,14 @@ impl LoopHandle {
         self.0.poller.is_portable()
     }
 
+    /// How much the loop has done since it was made, in readiness events that were handed out and connections that were
+    /// accepted: to weigh against what is done now and then.
+    #[inline]
+    #[must_use]
+    pub fn work_done(&self) -> u64 {
+        self.0.counters.work_done()
+    }
+
     /// A connection was accepted.
     pub fn count_accepted(&self) {
         self.0.counters.accepted();

@@ -245,6 +245,12 @@ impl Counters {
         add(&self.accepted, 1);
     }
 
+    /// Events and accepted connections.
+    #[inline]
+    pub(crate) fn work_done(&self) -> u64 {
+        self.events.get().wrapping_add(self.accepted.get())
+    }
+
     pub(crate) fn fault(&self) {
         add(&self.faults, 1);
     }

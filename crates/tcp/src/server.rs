@@ -1,6 +1,7 @@
 //! [`Server`]: listening sockets, the connections accepted from them, and how both end.
 
 mod acceptor;
+mod pace;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;

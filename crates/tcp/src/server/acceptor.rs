@@ -11,6 +11,7 @@ use wharf_core::stream::Interest;
 use wharf_reactor::SocketFile;
 use wharf_reactor::source::{Registration, Source};
 
+use super::pace::Pace;
 use super::{Listener, Phase, ServerState};
 use crate::socket::{address, is_ip};
 
@@ -21,6 +22,7 @@ pub(super) struct Acceptor {
     registration: Registration,
     address: Option<Address>,
     polled: Cell<bool>,
+    pace: Pace,
     file: Option<SocketFile>,
 }
 
@@ -33,6 +35,7 @@ impl Acceptor {
             socket: RefCell::new(Some(listener.socket)),
             registration: Registration::new(&server.handle),
             polled: Cell::new(false),
+            pace: Pace::default(),
             file: listener.file,
         });
         acceptor.registration.attach(Rc::clone(&acceptor) as Rc<dyn Source>);
@@ -120,14 +123,18 @@ fn accept_non_blocking(
 impl Source for Acceptor {
     fn ready(self: Rc<Self>, _: Readiness) {
         let server = &self.server;
-        for _ in 0..server.options.accept_budget() {
-            if !self.polled.get() || server.phase.get() != Phase::Serving {
+        for taken in 0..server.options.accept_budget() {
+            let work = server.handle.work_done();
+            if !self.polled.get()
+                || server.phase.get() != Phase::Serving
+                || !self.pace.admits(taken, work)
+            {
                 return;
             }
             match self.accept() {
                 Ok((socket, peer)) => server.welcome(socket, peer),
                 Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => return,
+                    io::ErrorKind::WouldBlock => return self.pace.ran_out(taken, work),
                     io::ErrorKind::Interrupted => continue,
                     _ if is_of_the_client(&error) => continue,
                     _ => return server.rest(self.address.as_ref(), error),
