@@ -27,6 +27,48 @@ fn sv_01_factory_transport_and_data_come_in_this_order_and_after_listening_retur
 }
 
 #[test]
+fn sv_01_what_a_client_has_said_by_then_comes_in_the_turn_that_accepts_it() {
+    let mut ev = TestLoop::new();
+    let story = Story::new();
+    let server = ev.finish(tcp::listen(&ev.handle, "127.0.0.1:0", story.factory())).unwrap();
+    // The system may be late with a client's bytes now and then, and not each time.
+    let at_once = (0..100).any(|client| {
+        let peer = Peer::tcp(address(&server));
+        peer.send(b"early");
+        ev.until(|| story.made() > client);
+        let at_once = story.count("data") > client;
+        ev.until(|| story.count("data") > client);
+        at_once
+    });
+    assert!(at_once);
+}
+
+#[test]
+fn sv_01_who_pauses_when_it_is_made_hears_nothing_of_what_was_said_by_then() {
+    struct Pausing(Rc<Cell<usize>>);
+    impl Protocol for Pausing {
+        fn connection_made(&mut self, transport: &TransportRef) {
+            transport.pause_reading();
+        }
+        fn data_received(&mut self, _: &TransportRef, data: &[u8]) {
+            self.0.set(self.0.get() + data.len());
+        }
+    }
+    let mut ev = TestLoop::new();
+    let heard = Rc::new(Cell::new(0));
+    let seen = Rc::clone(&heard);
+    let listen = tcp::listen(&ev.handle, "127.0.0.1:0", move || Pausing(Rc::clone(&seen)));
+    let server = ev.finish(listen).unwrap();
+    let peer = Peer::tcp(address(&server));
+    peer.send(b"early");
+    ev.until(|| server.connections() == 1);
+    ev.quieten();
+    assert_eq!(heard.get(), 0);
+    server.clients()[0].resume_reading();
+    ev.until(|| heard.get() == 5);
+}
+
+#[test]
 fn sv_02_a_turn_accepts_no_more_than_its_budget() {
     let mut ev = TestLoop::new();
     let story = Story::new();
