@@ -175,6 +175,13 @@ impl StreamState {
         self.queued == 0 && self.is_calm()
     }
 
+    /// Whether the protocol was told of the stream, nothing is queued, and nothing else has happened.
+    #[inline]
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.queued == 0 && self.now.word() == Now::FRESH.word()
+    }
+
     /// What to poll for: reading while bytes may be delivered, writing only while the system would not take more.
     #[inline]
     #[must_use]

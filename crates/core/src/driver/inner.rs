@@ -394,6 +394,12 @@ impl<I: StreamIo> Inner<I> {
         }
     }
 
+    /// The usual beginning: the protocol knows, and has done nothing. Says whether the stream is at rest then; if not, there
+    /// is more to find out.
+    pub(super) fn begins_to_read(&mut self, seat: &I::Seat) -> bool {
+        self.state.is_fresh() && self.update_interest(seat).is_ok()
+    }
+
     /// Makes what is polled for agree with the state.
     pub(super) fn update_interest(&mut self, seat: &I::Seat) -> io::Result<()> {
         let Some(wanted) = self.state.new_interest() else { return Ok(()) };

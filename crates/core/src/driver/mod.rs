@@ -150,7 +150,10 @@ impl<I: StreamIo> StreamDriver<I> {
         if self.inner.borrow().state.untold() == Some(Notice::Made) {
             outcome = self.tell(Notice::Made);
         }
-        self.settle_now();
+        // Mostly it has done nothing.
+        if !self.inner.borrow_mut().begins_to_read(&self.seat) {
+            self.settle_now();
+        }
         outcome
     }
 

@@ -129,24 +129,30 @@ fn gates() -> impl Iterator<Item = FlowGate> {
 
 #[test]
 fn one_comparison_answers_as_all_the_questions_together_do() {
-    let mut calm = 0;
+    let (mut calm, mut fresh) = (0, 0);
     for phase in PHASES {
         for inbound in [Inbound::Open, Inbound::EndUntold, Inbound::Ended] {
             for gate in gates() {
                 for marks in (0..=255).map(Marks) {
                     let now = Now { phase, inbound, gate, marks };
                     let state = StreamState { queued: 1, now, ..StreamState::new() };
-                    let asked = (state.may_read() && !state.has_leftover())
+                    let easy = (state.may_read() && !state.has_leftover())
                         && (state.may_flush() && state.may_send_directly())
                         && (state.flow() == Flow::Open && state.untold().is_none())
-                        && (state.new_interest().is_none() && !state.wants_shutdown());
+                        && !state.wants_shutdown();
+                    let asked = easy && state.new_interest().is_none();
                     assert_eq!(state.is_calm(), asked, "{state:?}");
                     calm += usize::from(asked);
+                    if (StreamState { now, ..StreamState::new() }).is_fresh() {
+                        let reading = Interest { read: true, write: false };
+                        assert!(easy && state.new_interest() == Some(reading), "{state:?}");
+                        fresh += 1;
+                    }
                 }
             }
         }
     }
-    assert_eq!(calm, 1);
+    assert_eq!((calm, fresh), (1, 1));
 }
 
 #[test]

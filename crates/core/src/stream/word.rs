@@ -21,6 +21,9 @@ impl Now {
     pub(super) const UNMADE: Self =
         Self { phase: Phase::Open, inbound: Inbound::Open, gate: FlowGate::new(), marks: Marks(0) };
 
+    /// A stream that was told of, and nothing more.
+    pub(super) const FRESH: Self = Self { marks: Marks(Marks::MADE), ..Self::UNMADE };
+
     /// An open stream before and after most callbacks: it reads and is polled for that, there is nothing to tell, and
     /// nothing keeps what is queued from going out.
     pub(super) const CALM: Self =
