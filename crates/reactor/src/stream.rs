@@ -263,6 +263,7 @@ impl<S: StreamSocket> StreamIo for Polled<S> {
         }
     }
 
+    #[inline(always)]
     fn close(&mut self, seat: &Registration, keep_facts: bool) {
         let Some(socket) = self.0.socket() else { return };
         seat.close(socket);

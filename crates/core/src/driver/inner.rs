@@ -401,6 +401,7 @@ impl<I: StreamIo> Inner<I> {
     }
 
     /// Makes what is polled for agree with the state.
+    #[inline(always)]
     pub(super) fn update_interest(&mut self, seat: &I::Seat) -> io::Result<()> {
         let Some(wanted) = self.state.new_interest() else { return Ok(()) };
         if let Err(error) = self.io.set_interest(seat, wanted) {

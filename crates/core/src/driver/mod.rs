@@ -332,6 +332,7 @@ impl<I: StreamIo> StreamDriver<I> {
         Step::Rest
     }
 
+    #[inline(always)]
     fn tell(self: &Rc<Self>, notice: Notice) -> Result<(), Fault> {
         let Some(protocol) = self.protocol() else { return Ok(()) };
         // Before anything is noted as told.
