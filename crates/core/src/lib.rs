@@ -44,6 +44,8 @@ pub mod search;
 pub mod shared;
 pub mod stream;
 mod subprocess;
+#[cfg_attr(not(feature = "tracing"), path = "trace/silent.rs")]
+pub mod trace;
 pub mod transport;
 pub mod tray;
 pub mod vitals;

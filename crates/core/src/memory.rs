@@ -51,6 +51,7 @@ use crate::pipe::{IntoReadPipeProtocol, IntoWritePipeProtocol};
 use crate::resource::Resources;
 use crate::schedule::{Clock, Scheduler, Settle, Timer};
 use crate::shared::{IntoProtocol, StreamProtocol};
+use crate::trace;
 use crate::transport::TransportId;
 use crate::tray::Tray;
 
@@ -480,6 +481,7 @@ impl Scheduler for StageRef {
     }
 
     fn report(&self, mut report: FaultReport) {
+        trace::fault(self, &report);
         if self.0.contain.get() {
             self.0.faults.borrow_mut().push(report);
         } else {

@@ -1,6 +1,7 @@
 //! [`Moment`]: what happens in the life of a transport, for those who trace it.
 //!
-//! A loop is told by [`Scheduler::observe`](crate::Scheduler::observe), and most do nothing with it.
+//! A loop is told by [`Scheduler::observe`](crate::Scheduler::observe), which makes events of them where a program wants to
+//! see those ([`trace`](crate::trace)), and does nothing otherwise.
 //! None of it is on the way of a message: reads and writes are no moments.
 
 use std::error::Error;

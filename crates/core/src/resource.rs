@@ -5,35 +5,50 @@ use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 
+#[cfg(feature = "tracing")]
+use crate::trace::Spans;
+
 /// The values, of which there are few. A global would serve as well, were there only one loop (rule L6).
 #[derive(Default)]
-pub struct Resources(RefCell<Vec<Rc<dyn Any>>>);
+pub struct Resources {
+    values: RefCell<Vec<Rc<dyn Any>>>,
+    /// Not one of the values, because every callback looks here.
+    #[cfg(feature = "tracing")]
+    spans: Spans,
+}
 
 impl Resources {
     /// The value of this type, made if it is not there yet.
     pub fn get<T: 'static>(&self, make: impl FnOnce() -> T) -> Rc<T> {
-        let find = || self.0.borrow().iter().find_map(|value| Rc::clone(value).downcast().ok());
+        let find =
+            || self.values.borrow().iter().find_map(|value| Rc::clone(value).downcast().ok());
         if let Some(value) = find() {
             return value;
         }
         let value = Rc::new(make());
         // What makes a value may have asked for it itself.
         find().unwrap_or_else(|| {
-            self.0.borrow_mut().push(Rc::clone(&value) as Rc<dyn Any>);
+            self.values.borrow_mut().push(Rc::clone(&value) as Rc<dyn Any>);
             value
         })
     }
 
-    /// Takes all of them out.
+    /// The spans of the loop's transports.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn spans(&self) -> &Spans {
+        &self.spans
+    }
+
+    /// Takes all values out.
     #[must_use]
     pub fn take(&self) -> Vec<Rc<dyn Any>> {
-        self.0.take()
+        self.values.take()
     }
 }
 
 impl fmt::Debug for Resources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Resources").field("count", &self.0.borrow().len()).finish()
+        f.debug_struct("Resources").field("count", &self.values.borrow().len()).finish()
     }
 }
 

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use crate::guard::FaultReport;
 use crate::observe::Moment;
 use crate::resource::Resources;
-use crate::transport::{BaseTransport, TransportId};
+use crate::trace;
+use crate::transport::BaseTransport;
 
 /// A clock. The loop's own is the only one that is read; tests put a [`ManualClock`](crate::memory::ManualClock) in
 /// its place.
@@ -41,7 +42,7 @@ pub trait Scheduler: 'static {
     /// What the transports and layers of one kind share on this loop.
     fn resources(&self) -> &Resources;
 
-    /// User code failed: tells the fault policy of the loop.
+    /// User code failed: tells the fault policy of the loop, and those who trace it, by [`trace::fault`].
     fn report(&self, report: FaultReport);
 
     /// Settles `item` before the turn ends. Enlisting twice before that is the caller's to avoid.
@@ -50,17 +51,10 @@ pub trait Scheduler: 'static {
     /// Something has happened in the life of `transport`, of which nothing is borrowed: for those who trace it.
     ///
     /// It may ask for facts, and must not do anything to a transport.
+    /// As it is, it makes the events of the feature `tracing`, and nothing without that.
     #[inline]
     fn observe(&self, transport: &dyn BaseTransport, moment: &Moment<'_>) {
-        let _ = (transport, moment);
-    }
-
-    /// Runs `callback`, which calls the protocol of `transport`, inside whatever stands around its callbacks: the span of a
-    /// tracer.
-    #[inline]
-    fn surround(&self, transport: TransportId, callback: &mut dyn FnMut()) {
-        let _ = transport;
-        callback();
+        trace::observe(self, transport, moment);
     }
 
     /// Runs `callback` when `delay` has passed.

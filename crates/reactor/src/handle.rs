@@ -15,18 +15,14 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-#[cfg(feature = "tracing")]
-use wharf_core::BaseTransport;
 use wharf_core::buffer::WriteQueue;
 use wharf_core::datagram::{Inbox, Outbox};
 use wharf_core::driver::{Host, Traffic};
 use wharf_core::guard::{self, FaultReport};
-#[cfg(feature = "tracing")]
-use wharf_core::observe::Moment;
 use wharf_core::resource::Resources;
 use wharf_core::schedule::{Settle, Timer, deadline};
 use wharf_core::tray::Tray;
-use wharf_core::{Address, Scheduler, TransportId};
+use wharf_core::{Address, Scheduler, TransportId, trace};
 
 use crate::ages::Ages;
 use crate::duties::{Duties, Duty};
@@ -41,11 +37,9 @@ use crate::remote::{Remote, Shared};
 use crate::resolve::Resolver;
 use crate::signal::Signals;
 use crate::source::Source;
-use crate::statistics::{Counters, Group, Statistics};
+use crate::statistics::{Counters, Group, SlowCallback, Statistics};
 use crate::task::Tasks;
 use crate::time::{Time, TimerHandle};
-#[cfg(feature = "tracing")]
-use crate::tracer::Tracer;
 use crate::watch::Watches;
 
 /// How many write queues an idle loop keeps for the connections to come.
@@ -76,8 +70,6 @@ pub(crate) struct LoopState {
     pub(crate) former: Former,
     pub(crate) shared: Arc<Shared>,
     pub(crate) counters: Counters,
-    #[cfg(feature = "tracing")]
-    pub(crate) tracer: Rc<Tracer>,
     pub(crate) faults: Faults,
     pub(crate) tasks: Tasks,
     pub(crate) pool: Pool,
@@ -257,17 +249,14 @@ impl LoopHandle {
         trouble: &io::Error,
         resting: Duration,
     ) {
-        #[cfg(feature = "tracing")]
-        Tracer::accept_trouble(address, trouble, resting);
-        let _ = (address, trouble, resting);
+        trace::accept_trouble(address, trouble, resting);
     }
 
     /// Hands a fault to the policy.
     #[doc(alias = "call_exception_handler")]
     pub fn report(&self, report: FaultReport) {
         self.0.counters.fault();
-        #[cfg(feature = "tracing")]
-        self.0.tracer.fault(&report);
+        trace::fault(self, &report);
         self.0.faults.report(report);
         self.0.duties.add(Duty::Resume);
     }
@@ -282,14 +271,23 @@ impl LoopHandle {
     /// A callback has returned: the moment to see whether it was slow.
     #[inline]
     pub fn callback_returned(&self, transport: Option<TransportId>, callback: &'static str) {
-        if let Some(caught) = self.0.counters.callback_returned(transport, callback) {
-            self.report(FaultReport::caught(caught));
+        if let Some(slow) = self.0.counters.callback_returned(transport, callback) {
+            self.note_slow(slow);
         }
     }
 
     /// The jobs of a group have returned.
     pub(crate) fn group_returned(&self, group: &mut Group) {
-        if let Some(caught) = self.0.counters.group_returned(group) {
+        if let Some(slow) = self.0.counters.group_returned(group) {
+            self.note_slow(slow);
+        }
+    }
+
+    #[cold]
+    fn note_slow(&self, slow: SlowCallback) {
+        let SlowCallback { transport, callback, duration } = slow;
+        trace::slow_callback(self, transport, callback, duration);
+        if let Some(caught) = self.0.counters.tell_slow(slow) {
             self.report(FaultReport::caught(caught));
         }
     }
@@ -423,16 +421,6 @@ impl Scheduler for LoopHandle {
     fn report(&self, report: FaultReport) {
         self.report(report);
     }
-
-    #[cfg(feature = "tracing")]
-    fn observe(&self, transport: &dyn BaseTransport, moment: &Moment<'_>) {
-        self.0.tracer.observe(transport, moment);
-    }
-
-    #[cfg(feature = "tracing")]
-    fn surround(&self, transport: TransportId, callback: &mut dyn FnMut()) {
-        self.0.tracer.inside(transport, callback);
-    }
 }
 
 impl Host for LoopHandle {
@@ -443,12 +431,6 @@ impl Host for LoopHandle {
             *shared = Rc::downgrade(&handle);
             handle
         })
-    }
-
-    #[cfg(feature = "tracing")]
-    #[inline]
-    fn inside<R>(&self, transport: TransportId, callback: impl FnOnce() -> R) -> R {
-        self.0.tracer.inside(transport, callback)
     }
 
     #[inline(always)]

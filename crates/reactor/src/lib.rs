@@ -52,8 +52,6 @@ mod sync;
 mod task;
 mod time;
 mod timers;
-#[cfg(feature = "tracing")]
-mod tracer;
 mod watch;
 
 pub use answer::{Answer, Unanswered};

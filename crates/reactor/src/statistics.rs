@@ -166,14 +166,13 @@ impl Counters {
         add(&self.events, 1);
     }
 
-    /// A callback has returned; gives the fault of the observer that it was reported to, if it was slow and the observer
-    /// failed.
+    /// A callback has returned; says if it was slow.
     #[inline]
     pub(crate) fn callback_returned(
         &self,
         transport: Option<TransportId>,
         callback: &'static str,
-    ) -> Option<Caught> {
+    ) -> Option<SlowCallback> {
         let ticks = self.lap();
         if ticks < self.suspicious.get() {
             return None;
@@ -184,7 +183,7 @@ impl Counters {
     /// The jobs of `group` have returned, and it begins anew; otherwise as
     /// [`callback_returned`](Self::callback_returned).
     #[inline]
-    pub(crate) fn group_returned(&self, group: &mut Group) -> Option<Caught> {
+    pub(crate) fn group_returned(&self, group: &mut Group) -> Option<SlowCallback> {
         let (name, jobs) = (group.name, std::mem::take(&mut group.jobs));
         if jobs == 0 {
             return None;
@@ -208,22 +207,24 @@ impl Counters {
         transport: Option<TransportId>,
         callback: &'static str,
         ticks: i64,
-    ) -> Option<Caught> {
-        let mut caught = None;
+    ) -> Option<SlowCallback> {
         let duration = self.length.duration(ticks);
         if self.threshold.get().is_some_and(|threshold| duration >= threshold) {
             add(&self.slow, 1);
-            let observer = self.observer.take();
-            if let Some(mut observer) = observer {
-                let slow = SlowCallback { transport, callback, duration };
-                caught = guard::call("slow-callback observer", || observer(slow)).err();
-                self.observer.borrow_mut().get_or_insert(observer);
-            }
-        } else {
-            // A false alarm: this processor ticks faster than assumed. What was counted is too few, so half of it surely
-            // is, whatever the error of the measurement.
-            self.suspicious.set(self.suspicious.get().max(ticks / 2));
+            return Some(SlowCallback { transport, callback, duration });
         }
+        // A false alarm: this processor ticks faster than assumed. What was counted is too few, so half of it surely is,
+        // whatever the error of the measurement.
+        self.suspicious.set(self.suspicious.get().max(ticks / 2));
+        None
+    }
+
+    /// Tells the observer of a slow callback; gives its fault, if it failed.
+    pub(crate) fn tell_slow(&self, slow: SlowCallback) -> Option<Caught> {
+        let observer = self.observer.take();
+        let mut observer = observer?;
+        let caught = guard::call("slow-callback observer", || observer(slow)).err();
+        self.observer.borrow_mut().get_or_insert(observer);
         caught
     }
 

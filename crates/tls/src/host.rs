@@ -4,13 +4,9 @@ use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 use std::time::Instant;
 
-#[cfg(feature = "tracing")]
-use wharf_core::BaseTransport;
 use wharf_core::buffer::WriteQueue;
 use wharf_core::driver::{Host, Traffic};
 use wharf_core::guard::FaultReport;
-#[cfg(feature = "tracing")]
-use wharf_core::observe::Moment;
 use wharf_core::resource::Resources;
 use wharf_core::schedule::{Settle, Timer};
 use wharf_core::{Scheduler, TransportId};
@@ -110,22 +106,9 @@ impl Scheduler for LayerHost {
     fn enlist(&self, item: Rc<dyn Settle>) {
         self.0.scheduler.enlist(item);
     }
-
-    #[cfg(feature = "tracing")]
-    fn observe(&self, transport: &dyn BaseTransport, moment: &Moment<'_>) {
-        self.0.scheduler.observe(transport, moment);
-    }
 }
 
 impl Host for LayerHost {
-    /// Most callbacks above run within one of the transport below, but not those that wait for a later moment.
-    #[cfg(feature = "tracing")]
-    fn inside<R>(&self, transport: TransportId, callback: impl FnOnce() -> R) -> R {
-        let (mut callback, mut result) = (Some(callback), None);
-        self.0.scheduler.surround(transport, &mut || result = callback.take().map(|run| run()));
-        result.expect("a scheduler runs what it surrounds")
-    }
-
     fn with_read_buffer<R>(&self, read: impl FnOnce(&mut [u8]) -> R) -> R {
         // Another layer may stand on this one, and reads within its callback.
         let mut buffer = self.0.pool.take_buffer();

@@ -15,7 +15,7 @@ use wharf_core::driver::{Host, Owner, Traffic};
 use wharf_core::guard::{self, FaultReport};
 use wharf_core::resource::Resources;
 use wharf_core::schedule::{Scheduler, Settle, Timer};
-use wharf_core::{Lost, TransportId};
+use wharf_core::{Lost, TransportId, trace};
 
 /// How much is read at once: what the other transports read.
 const READ: usize = 64 * 1024;
@@ -241,6 +241,7 @@ impl Scheduler for TaskHost {
     }
 
     fn report(&self, report: FaultReport) {
+        trace::fault(self, &report);
         let mut fault = self.0.fault.borrow_mut();
         if fault.is_none() {
             *fault = Some(report);

@@ -54,7 +54,7 @@
 //! | `codec` | `wharf-codec` | frames: codecs as protocols |
 //! | `streams` | `wharf-streams` | a reader and a writer, for async code |
 //! | `tokio` | `wharf-tokio` | protocols on the streams of tokio |
-//! | `tracing` | `wharf-reactor` | a span for each connection, and events for what happens to it |
+//! | `tracing` | `wharf-core` | a span for each connection, and events for what happens to it |
 //! | `tokio-io`, `futures-io` | `wharf-streams` | the reader and the writer with the traits of these worlds |
 //!
 //! # What this is not

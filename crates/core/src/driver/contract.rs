@@ -13,6 +13,7 @@ use crate::flow::Limits;
 use crate::lost::Lost;
 use crate::schedule::Scheduler;
 use crate::stream::Interest;
+use crate::trace;
 use crate::transport::TransportId;
 use crate::tray::Tray;
 
@@ -229,12 +230,11 @@ pub trait Host: Scheduler + Clone {
         None
     }
 
-    /// Runs `callback`, which calls the protocol of `transport`, as [`surround`](Scheduler::surround) does; nothing stands
-    /// around it unless a host says so.
+    /// Runs `callback`, which calls the protocol of `transport`, inside whatever stands around its callbacks: with the
+    /// feature `tracing` the transport's span, otherwise nothing.
     #[inline(always)]
     fn inside<R>(&self, transport: TransportId, callback: impl FnOnce() -> R) -> R {
-        let _ = transport;
-        callback()
+        trace::inside(self, transport, callback)
     }
 
     /// A callback of `transport` has returned: the moment to see whether it was slow.

@@ -27,8 +27,6 @@ use crate::signal::Signals;
 use crate::statistics::{Counters, SlowCallback, SlowObserver};
 use crate::task::Tasks;
 use crate::time::Time;
-#[cfg(feature = "tracing")]
-use crate::tracer::Tracer;
 
 /// The loop's one read buffer: the size of asyncio's largest read.
 const READ_BUFFER: usize = 256 * 1024;
@@ -122,12 +120,6 @@ impl EventLoopBuilder {
         let clock = self.clock.unwrap_or_else(|| Box::new(SystemClock));
         let polls = !clock.is_manual() && !self.busy_poll.is_zero();
         let busy_poll = polls.then_some(self.busy_poll);
-        #[cfg(feature = "tracing")]
-        let tracer = Rc::new(Tracer::default());
-        #[cfg(feature = "tracing")]
-        let observer = Some(tracer.before(self.observer));
-        #[cfg(not(feature = "tracing"))]
-        let observer = self.observer;
         let state = LoopState {
             duties: Duties::default(),
             time: Rc::new(Time::new(clock)),
@@ -143,9 +135,7 @@ impl EventLoopBuilder {
             outboxes: RefCell::default(),
             former: Former::default(),
             shared: Arc::new(Shared::new(waker.clone())),
-            counters: Counters::new(self.slow.0, observer),
-            #[cfg(feature = "tracing")]
-            tracer,
+            counters: Counters::new(self.slow.0, self.observer),
             faults: Faults::new(self.faults),
             tasks: Tasks::default(),
             pool: Pool::default(),

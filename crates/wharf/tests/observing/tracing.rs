@@ -2,14 +2,19 @@
 
 use std::collections::HashMap;
 use std::fmt::{Debug, Write};
+use std::future::Future;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
 use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::with_default;
 use tracing::{Event, Metadata, Subscriber};
-use wharf::memory::ManualClock;
+use wharf::memory::{ManualClock, Stage};
 use wharf::{
     DatagramProtocol, EventLoop, FaultPolicy, Flow, KeepOpen, Lost, Protocol, SubprocessProtocol,
     TransportRef, subprocess, tcp, tls, udp,
@@ -188,6 +193,111 @@ fn a_connection_has_a_span_for_its_life_and_its_callbacks_run_inside() {
             "close connection id=1",
         ]
     );
+}
+
+/// A connection of a [`Talker`] on some host: its transport, what its peer does (an end, without bytes), and a turn.
+type Scene<'a> = (&'a TransportRef, &'a mut dyn FnMut(&[u8]), &'a mut dyn FnMut());
+
+fn on_the_loop(script: fn(Scene<'_>)) {
+    use std::io::Write;
+    let mut ev = EventLoop::builder().fault_policy(FaultPolicy::Contain).build().unwrap();
+    let (transport, mut peer) = adopted(&mut ev);
+    let mut act = |bytes: &[u8]| match bytes {
+        [] => peer.shutdown(std::net::Shutdown::Write).unwrap(),
+        bytes => peer.write_all(bytes).unwrap(),
+    };
+    script((&transport, &mut act, &mut || turns(&mut ev, 1)));
+}
+
+fn on_a_stage(script: fn(Scene<'_>)) {
+    let stage = Stage::new();
+    stage.contain_faults();
+    let (transport, _talker, wire) = stage.wire(Talker);
+    let mut act = |bytes: &[u8]| match bytes {
+        [] => wire.shutdown(),
+        bytes => wire.send(bytes),
+    };
+    stage.turn();
+    script((&transport, &mut act, &mut || stage.run()));
+}
+
+fn on_tokio(script: fn(Scene<'_>)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let (ours, mut peer) = tokio::io::duplex(64);
+    let (transport, _talker, driver) = wharf::tokio::serve(ours, Talker).start();
+    let mut driver = pin!(driver);
+    let mut act = |bytes: &[u8]| match bytes {
+        [] => runtime.block_on(peer.shutdown()).unwrap(),
+        bytes => runtime.block_on(peer.write_all(bytes)).unwrap(),
+    };
+    let mut turn = || {
+        let _entered = runtime.enter();
+        let _ = driver.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    };
+    turn();
+    script((&transport, &mut act, &mut turn));
+}
+
+/// A way to have a script played on a host, and what is said there of the transport: its kind, and where it has addresses.
+type Host = (fn(fn(Scene<'_>)), &'static str, &'static str);
+
+const HOSTS: [Host; 3] = [
+    (on_the_loop, "unix", " local=(unnamed) peer=(unnamed)"),
+    (on_a_stage, "memory", " local=(unnamed) peer=(unnamed)"),
+    (on_tokio, "tokio", ""),
+];
+
+#[test]
+fn every_host_tells_the_same() {
+    for (host, kind, addresses) in HOSTS {
+        let lines = Collector::of(|_| {
+            host(|(transport, peer, turn)| {
+                peer(b"four");
+                turn();
+                transport.pause_reading();
+                transport.resume_reading();
+                transport.set_protocol(Talker, b"");
+                peer(b"");
+                turn();
+                transport.abort();
+                turn();
+            });
+        });
+        let talker = std::any::type_name::<Talker>();
+        let within = [
+            &format!("DEBUG made id=1 protocol=\"{talker}\""),
+            "INFO hello",
+            "INFO data count=4",
+            "DEBUG paused id=1 direction=\"reading\"",
+            "DEBUG resumed id=1 direction=\"reading\"",
+            &format!("DEBUG switched id=1 from=\"{talker}\" to=\"{talker}\""),
+            "DEBUG eof id=1",
+            "INFO goodbye: aborted by us",
+            &format!("DEBUG lost id=1 kind={kind} cause=\"aborted\" clean=false why=aborted by us"),
+        ];
+        let mut expected = vec![format!("open connection id=1 kind={kind}{addresses}")];
+        expected.extend(within.iter().map(|line| format!("connection id=1: {line}")));
+        expected.push("close connection id=1".to_owned());
+        assert_eq!(lines, expected);
+    }
+}
+
+#[test]
+fn every_host_tells_a_fault_within_its_span() {
+    for (host, kind, _) in HOSTS {
+        let lines = Collector::of(|_| {
+            host(|(_, peer, turn)| {
+                peer(b"bomb");
+                turn();
+                turn();
+            });
+        });
+        let has = |part: &str| lines.iter().any(|line| line.starts_with(part));
+        let fault = "connection id=1: ERROR fault id=1 callback=\"data_received\" cause=";
+        assert!(has(fault), "{kind}: {lines:#?}");
+        let lost = format!("connection id=1: DEBUG lost id=1 kind={kind} cause=\"fault\" ");
+        assert!(has(&lost), "{kind}: {lines:#?}");
+    }
 }
 
 #[test]
