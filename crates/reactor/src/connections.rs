@@ -60,7 +60,7 @@ impl fmt::Display for LiveConnection {
 
 impl LoopHandle {
     /// What lives on the loop now, in the order in which it was made: connections, datagram endpoints, child processes and
-    /// their pipes. Listening sockets are not among them; a server tells those by its `addresses`.
+    /// their pipes. Listening sockets have a list of their own, [`listeners`](Self::listeners).
     ///
     /// Takes time in proportion to their number, and a system call or two for each.
     /// From another thread: [`Remote::ask`](crate::Remote::ask).

@@ -35,6 +35,7 @@ mod handle;
 mod inbox;
 #[allow(unsafe_code)] // A value of any type lies in a few words.
 mod job;
+mod listeners;
 #[allow(unsafe_code)] // Registering a descriptor is a promise about its life.
 mod poll;
 mod pool;
@@ -61,6 +62,7 @@ pub use endpoint::{EndpointList, Endpoints};
 pub use event_loop::{EventLoop, EventLoopBuilder};
 pub use fault::FaultPolicy;
 pub use handle::{Handle, LoopHandle};
+pub use listeners::{Listening, LiveListener};
 pub use pool::Blocking;
 pub use remote::{LoopClosed, Remote};
 pub use resolve::{Resolution, Resolver, SystemResolver};

@@ -13,6 +13,7 @@ use wharf_core::stream::Interest;
 use wharf_core::{BaseTransport, TransportRef};
 
 use crate::handle::LoopHandle;
+use crate::listeners::LiveListener;
 use crate::poll::Trigger;
 use crate::registry::Key;
 use crate::remote::LoopClosed;
@@ -32,6 +33,11 @@ pub trait Source: 'static {
 
     /// The source as a connection, if it is one.
     fn as_connection(&self) -> Option<&dyn Connection> {
+        None
+    }
+
+    /// What there is to say of it, if it listens: what [`LoopHandle::listeners`] lists.
+    fn listener(&self) -> Option<LiveListener> {
         None
     }
 

@@ -14,7 +14,9 @@ use wharf_core::guard::{self, FaultReport};
 use wharf_core::{Address, Lost, StreamProtocol, TransportId, TransportRef};
 use wharf_reactor::source::Source;
 use wharf_reactor::stream::Origin;
-use wharf_reactor::{LoopHandle, OneshotSender, SocketFile, TimerHandle, oneshot, stream};
+use wharf_reactor::{
+    Listening, LoopHandle, OneshotSender, SocketFile, TimerHandle, oneshot, stream,
+};
 
 use acceptor::Acceptor;
 
@@ -371,11 +373,23 @@ impl ServerState {
         self.me.upgrade().expect("a server that is asked is alive") as Rc<dyn Owner>
     }
 
-    /// Polls the listeners while there is room for a connection, and only then.
+    /// Whether the listeners accept, and if not, why; `None` when there are none any more.
+    fn listening(&self) -> Option<Listening> {
+        match self.phase.get() {
+            Phase::Bound => Some(Listening::Bound),
+            Phase::Paused => Some(Listening::Paused),
+            Phase::Serving if self.resting.borrow().is_some() => Some(Listening::Resting),
+            Phase::Serving if self.live.get() >= self.options.max_connections => {
+                Some(Listening::Full)
+            }
+            Phase::Serving => Some(Listening::Accepting),
+            Phase::Closed => None,
+        }
+    }
+
+    /// Polls the listeners while they accept, and only then.
     fn update_polling(&self) -> io::Result<()> {
-        let wanted = self.phase.get() == Phase::Serving
-            && self.live.get() < self.options.max_connections
-            && self.resting.borrow().is_none();
+        let wanted = self.listening() == Some(Listening::Accepting);
         for acceptor in &*self.acceptors.borrow() {
             acceptor.poll(wanted)?;
         }
@@ -432,8 +446,9 @@ impl ServerState {
         }
     }
 
-    /// Makes a connection of an accepted socket. Its descriptor is closed on every way out.
-    fn welcome(&self, socket: socket2::Socket, peer: Option<Address>) {
+    /// Makes a connection of a socket that was accepted `by` one of the listeners. Its descriptor is closed on every way
+    /// out.
+    fn welcome(&self, socket: socket2::Socket, peer: Option<Address>, by: &Acceptor) {
         let factory = self.factory.take();
         let Some(mut factory) = factory else { return };
         let made = guard::call("factory", &mut factory);
@@ -449,6 +464,7 @@ impl ServerState {
         };
         self.live.set(self.live.get() + 1);
         self.handle.count_accepted();
+        by.count_accepted();
         let socket = Socket::accepted(socket);
         let origin = Origin { peer, exclusive: true };
         let options = Rc::clone(&self.stream);

@@ -83,6 +83,11 @@ pub(crate) fn is_tcp(socket: &socket2::Socket) -> bool {
     socket.local_addr().is_ok_and(|address| is_ip(&address))
 }
 
+/// What a socket is, or its connections are.
+pub(crate) fn kind(socket: &socket2::Socket) -> TransportKind {
+    TransportKind(if is_tcp(socket) { "tcp" } else { "unix" }.into())
+}
+
 pub(crate) fn is_ip(address: &SockAddr) -> bool {
     address.is_ipv4() || address.is_ipv6()
 }
@@ -125,9 +130,7 @@ impl StreamSocket for Socket {
         request: &mut Request<'_>,
         access: &dyn Fn() -> Option<Rc<dyn IoAccess<Polled<Self>>>>,
     ) {
-        request
-            .provide(|| TransportKind(if is_tcp(&self.0) { "tcp" } else { "unix" }.into()))
-            .provide_here(|| access().map(NativeStream));
+        request.provide(|| kind(&self.0)).provide_here(|| access().map(NativeStream));
     }
 }
 

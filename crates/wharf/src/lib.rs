@@ -73,9 +73,9 @@ pub use wharf_reactor as reactor;
 #[cfg(feature = "reactor")]
 pub use wharf_reactor::{
     Answer, Blocking, Elapsed, EventLoop, EventLoopBuilder, FaultPolicy, Handle, JoinHandle,
-    LiveConnection, LoopClosed, LoopHandle, OneshotReceiver, OneshotSender, Remote, Resolution,
-    Resolver, Sleep, SlowCallback, Statistics, SystemClock, SystemResolver, TaskError, TimerHandle,
-    Unanswered, oneshot,
+    Listening, LiveConnection, LiveListener, LoopClosed, LoopHandle, OneshotReceiver,
+    OneshotSender, Remote, Resolution, Resolver, Sleep, SlowCallback, Statistics, SystemClock,
+    SystemResolver, TaskError, TimerHandle, Unanswered, oneshot,
 };
 
 #[cfg(feature = "tcp")]

@@ -13,6 +13,7 @@ use wharf::{
 
 const HELP: &str = "\
 connections   what lives on the loop
+listeners     what waits for connections
 statistics    what the loop has counted
 log ID        write what connection ID moves to stdout, from now on
 quiet ID      stop that
@@ -32,6 +33,7 @@ impl Page {
         let (command, id) = command.split_once(' ').unwrap_or((command, ""));
         match command {
             "connections" => self.connections(),
+            "listeners" => self.listeners(),
             "statistics" => statistics(&self.handle.statistics()),
             "log" | "quiet" | "close" => match self.found(id) {
                 Some(transport) => act(command, &transport),
@@ -49,6 +51,10 @@ impl Page {
             format!("{id} {kind} {}, {reading}, {} B queued\n", vitals.life, vitals.queued)
         };
         self.handle.connections().into_iter().map(line).collect()
+    }
+
+    fn listeners(&self) -> String {
+        self.handle.listeners().iter().map(|listener| format!("{listener}\n")).collect()
     }
 
     fn found(&self, id: &str) -> Option<TransportRef> {

@@ -8,12 +8,12 @@ use std::rc::Rc;
 use wharf_core::Address;
 use wharf_core::driver::Readiness;
 use wharf_core::stream::Interest;
-use wharf_reactor::SocketFile;
 use wharf_reactor::source::{Registration, Source};
+use wharf_reactor::{LiveListener, SocketFile};
 
 use super::pace::Pace;
 use super::{Listener, Phase, ServerState};
-use crate::socket::{address, is_ip};
+use crate::socket::{address, is_ip, kind};
 
 /// A listening socket on the loop.
 pub(super) struct Acceptor {
@@ -23,6 +23,7 @@ pub(super) struct Acceptor {
     address: Option<Address>,
     polled: Cell<bool>,
     pace: Pace,
+    accepted: Cell<u64>,
     file: Option<SocketFile>,
 }
 
@@ -36,6 +37,7 @@ impl Acceptor {
             registration: Registration::new(&server.handle),
             polled: Cell::new(false),
             pace: Pace::default(),
+            accepted: Cell::new(0),
             file: listener.file,
         });
         acceptor.registration.attach(Rc::clone(&acceptor) as Rc<dyn Source>);
@@ -45,6 +47,11 @@ impl Acceptor {
     /// The address that it listens on.
     pub(super) fn address(&self) -> Option<Address> {
         self.address.clone()
+    }
+
+    /// A connection was made of a socket that it has accepted.
+    pub(super) fn count_accepted(&self) {
+        self.accepted.set(self.accepted.get() + 1);
     }
 
     /// Has the system queue connections.
@@ -132,7 +139,7 @@ impl Source for Acceptor {
                 return;
             }
             match self.accept() {
-                Ok((socket, peer)) => server.welcome(socket, peer),
+                Ok((socket, peer)) => server.welcome(socket, peer, &self),
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return self.pace.ran_out(taken, work),
                     io::ErrorKind::Interrupted => continue,
@@ -144,6 +151,17 @@ impl Source for Acceptor {
                 let _ = server.update_polling();
             }
         }
+    }
+
+    fn listener(&self) -> Option<LiveListener> {
+        let (server, socket) = (&self.server, self.socket.borrow());
+        let mut listener = LiveListener::new(kind(socket.as_ref()?), server.listening()?);
+        let most = server.options.max_connections;
+        listener.local = self.address();
+        listener.accepted = self.accepted.get();
+        listener.connections = server.live.get();
+        listener.max_connections = (most < usize::MAX).then_some(most);
+        Some(listener)
     }
 
     fn shut(self: Rc<Self>) {

@@ -1,4 +1,4 @@
-//! Watching a loop at work: the list of live connections, its counters, the wire log, and spans and events of `tracing`.
+//! Watching a loop at work: the lists of live connections and listeners, its counters, the wire log, and spans and events of `tracing`.
 
 #[path = "../conformance/support/authority.rs"]
 #[allow(dead_code)] // The stories of TLS need more of it.
@@ -12,6 +12,7 @@ mod support;
 
 mod connections;
 mod counters;
+mod listeners;
 #[cfg(feature = "tracing")]
 mod tracing;
 mod wire;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use wharf::memory::ManualClock;
-use wharf::{Server, tcp};
+use wharf::{Listening, Server, tcp};
 
 use super::process::{alone, descriptors};
 use super::rig::{End, Peer, Story, TestLoop, address};
@@ -76,6 +76,7 @@ fn sv_20_running_out_of_descriptors_is_one_report_and_one_rest() {
         assert_eq!(ev.statistics().timers, 1);
         assert_eq!(ev.statistics().events, events, "a resting listener is not polled");
         assert_eq!((story.born(), server.is_serving()), (0, true));
+        assert!(ev.listeners().iter().all(|listener| listener.state == Listening::Resting));
         drop(exhausted);
         clock.advance(REST - Duration::from_millis(1));
         ev.quieten();
@@ -84,6 +85,7 @@ fn sv_20_running_out_of_descriptors_is_one_report_and_one_rest() {
         peers.iter().for_each(|peer| peer.send(b"still here"));
         ev.until(|| peers.iter_mut().all(|peer| peer.received() == b"still here"));
         assert_eq!((reports.borrow().len(), ev.statistics().timers), (1, 0));
+        assert!(ev.listeners().iter().all(|listener| listener.state == Listening::Accepting));
     });
 }
 
