@@ -192,6 +192,13 @@ impl TransportRef {
     }
 }
 
+/// The transport itself, for a layer that keeps it: a handle is one word larger.
+impl From<TransportRef> for Rc<dyn Transport> {
+    fn from(transport: TransportRef) -> Self {
+        transport.0
+    }
+}
+
 impl From<TransportRef> for ReadTransportRef {
     fn from(transport: TransportRef) -> Self {
         Self(transport.0.into_read())

@@ -88,8 +88,6 @@ pub(crate) trait Engine {
 /// The buffered connection of rustls 0.23.
 pub(crate) struct Rustls {
     connection: Connection,
-    /// A client knows whom it has asked for. Behind a pointer, because servers have none.
-    name: Option<Box<ServerName<'static>>>,
     /// The peer has said goodbye.
     ended: bool,
     /// We have said goodbye.
@@ -102,19 +100,18 @@ impl Rustls {
         config: &ClientConfig,
         name: ServerName<'static>,
     ) -> Result<Self, rustls::Error> {
-        let connection = ClientConnection::new(config.rustls.clone(), name.clone())?;
-        Ok(Self::new(connection.into(), Some(Box::new(name))))
+        Ok(Self::new(ClientConnection::new(config.rustls.clone(), name)?.into()))
     }
 
     /// The server's side.
     pub(crate) fn server(config: &ServerConfig) -> Result<Self, rustls::Error> {
-        Ok(Self::new(ServerConnection::new(config.rustls.clone())?.into(), None))
+        Ok(Self::new(ServerConnection::new(config.rustls.clone())?.into()))
     }
 
-    fn new(mut connection: Connection, name: Option<Box<ServerName<'static>>>) -> Self {
+    fn new(mut connection: Connection) -> Self {
         // How much is taken is the transport's business: one rule for the whole stack.
         connection.set_buffer_limit(None);
-        Self { connection, name, ended: false, said_goodbye: false }
+        Self { connection, ended: false, said_goodbye: false }
     }
 }
 
@@ -256,9 +253,8 @@ impl Engine for Rustls {
                 kind.map(|kind| info::Resumed(kind == HandshakeKind::Resumed))
             })
             .provide_some(|| match connection {
-                Connection::Client(_) => {
-                    self.name.as_ref().map(|name| info::ServerName(name.to_str().into_owned()))
-                }
+                // Its side knows whom it has asked for.
+                Connection::Client(_) => None,
                 Connection::Server(server) => {
                     server.server_name().map(|name| info::ServerName(name.to_owned()))
                 }

@@ -1,10 +1,12 @@
 //! [`TlsIo`]: a session as the I/O object of core's stream driver. Its reads open records, its writes make them.
+//! [`Place`]: the same session as the driver's place on the loop.
 
+use std::any::Any;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 
 use wharf_core::Limits;
-use wharf_core::driver::{Anchor, StreamIo};
+use wharf_core::driver::{Seat, StreamIo};
 use wharf_core::extra::Request;
 use wharf_core::stream::Interest;
 
@@ -13,8 +15,24 @@ use crate::session::Session;
 
 pub(crate) struct TlsIo(pub(crate) Rc<Session>);
 
+/// The way to the loop, and by the layer back to the driver.
+pub(crate) struct Place(pub(crate) Rc<Session>);
+
+impl Seat for Place {
+    type Host = LayerHost;
+
+    fn host(&self) -> &LayerHost {
+        self.0.host()
+    }
+
+    fn driver<D: 'static>(&self) -> Option<Rc<D>> {
+        let driver: Rc<dyn Any> = self.0.layer()?.driver()?;
+        driver.downcast().ok()
+    }
+}
+
 impl StreamIo for TlsIo {
-    type Seat = Anchor<LayerHost>;
+    type Seat = Place;
 
     const LAYERED: bool = true;
 

@@ -9,7 +9,7 @@
 
 mod passage;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -24,13 +24,13 @@ use wharf_core::schedule::Settle;
 use wharf_core::shared::{self, Reception};
 use wharf_core::{KeepOpen, Lost, Scheduler, StreamProtocol, Transport, TransportRef};
 
-use passage::{Established, Outcome, Passage};
+use passage::{Established, Outcome, Outset, Passage};
 
 use crate::admission::Admission;
 use crate::engine::Rustls;
 use crate::error::Error;
 use crate::host::LayerHost;
-use crate::io::TlsIo;
+use crate::io::{Place, TlsIo};
 use crate::session::Session;
 use crate::side::Side;
 use crate::state::Phase;
@@ -42,14 +42,7 @@ type Driver = StreamDriver<TlsIo>;
 
 /// TLS between two transports.
 pub(crate) struct Layer {
-    me: Weak<Self>,
-    side: Arc<Side>,
     parts: RefCell<Parts>,
-    /// Whether the protocol above knew the transport below before.
-    took_over: Cell<bool>,
-    /// A deadline has passed, and was not looked at.
-    expired: Cell<bool>,
-    enlisted: Cell<bool>,
 }
 
 struct Parts {
@@ -61,25 +54,25 @@ struct Parts {
 
 #[derive(Clone)]
 struct Stream {
-    session: Rc<Session>,
     driver: Rc<Driver>,
+}
+
+impl Stream {
+    fn session(&self) -> &Session {
+        &self.driver.seat().0
+    }
 }
 
 impl Layer {
     /// A layer for `protocol` that has no transport below it yet.
     pub(crate) fn new(side: Arc<Side>, protocol: StreamProtocol) -> Rc<Self> {
-        let passage = Passage {
-            protocol: Some(protocol),
-            outcome: Outcome::Pending(None),
-            ..Passage::default()
-        };
-        Rc::new_cyclic(|me| Self {
-            me: me.clone(),
-            side,
-            parts: RefCell::new(Parts { stream: None, passage: Some(Box::new(passage)) }),
-            took_over: Cell::new(false),
-            expired: Cell::new(false),
-            enlisted: Cell::new(false),
+        Rc::new_cyclic(|me| {
+            let passage = Passage {
+                outset: Some(Outset { layer: Weak::clone(me), side, protocol }),
+                outcome: Outcome::Pending(None),
+                ..Passage::default()
+            };
+            Self { parts: RefCell::new(Parts { stream: None, passage: Some(Box::new(passage)) }) }
         })
     }
 
@@ -91,7 +84,8 @@ impl Layer {
         engine: Result<Rustls, Error>,
         leftover: Option<&[u8]>,
     ) {
-        let Some(protocol) = self.take(|passage| passage.protocol.take()) else { return };
+        let Some(outset) = self.take(|passage| passage.outset.take()) else { return };
+        let Outset { layer, side, protocol } = outset;
         let engine = match engine {
             Ok(engine) => engine,
             Err(error) => {
@@ -101,15 +95,18 @@ impl Layer {
             }
         };
         let host = LayerHost::new(below.scheduler());
-        let session = Session::new(engine, below.clone(), host.clone(), Weak::clone(&self.me));
+        let handshake = side.timeouts().handshake;
+        let session = Session::new(engine, below, host.clone(), side, layer);
         let options =
             StreamOptions { limits: below.write_buffer_limits(), ..StreamOptions::default() };
         let options = options.shared(host.resources());
         let io = TlsIo(Rc::clone(&session));
-        let driver = StreamDriver::anchored(io, host, below.id(), protocol, options);
+        let driver =
+            StreamDriver::new(io, Place(Rc::clone(&session)), below.id(), protocol, options);
+        // The driver is found by it.
+        self.parts.borrow_mut().stream = Some(Stream { driver: Rc::clone(&driver) });
         if leftover.is_some() {
-            self.took_over.set(true);
-            self.with_passage(|passage| passage.awaited = true);
+            self.with_passage(|passage| (passage.took_over, passage.awaited) = (true, true));
             if !below.is_reading() {
                 // The user's pause is about plaintext; the handshake goes on.
                 driver.handle().pause_reading();
@@ -118,8 +115,7 @@ impl Layer {
             driver.take_over(below.extra::<WritingPaused>().is_some());
         }
         session.begin(leftover.unwrap_or_default());
-        self.set_timer(&session, self.side.timeouts().handshake);
-        self.parts.borrow_mut().stream = Some(Stream { session, driver });
+        self.set_timer(&session, handshake);
         if leftover.is_some_and(|leftover| !leftover.is_empty()) {
             self.enlist();
         }
@@ -133,13 +129,13 @@ impl Layer {
     fn protocol(&self) -> Option<StreamProtocol> {
         match self.stream() {
             Some(stream) => stream.driver.protocol(),
-            None => self.take(|passage| passage.protocol.clone()),
+            None => self.take(|passage| Some(passage.outset.as_ref()?.protocol.clone())),
         }
     }
 
-    /// How long our goodbye waits for an answer.
-    pub(crate) fn patience(&self) -> Duration {
-        self.side.timeouts().shutdown
+    /// The driver of the stream above, while there is a transport below.
+    pub(crate) fn driver(&self) -> Option<Rc<Driver>> {
+        self.stream().map(|stream| stream.driver)
     }
 
     // ---- what it has for a while ----
@@ -154,6 +150,11 @@ impl Layer {
         self.parts.borrow_mut().passage.as_deref_mut().and_then(take)
     }
 
+    /// Whether the protocol above knew the transport below before, and the handshake is not over.
+    fn took_over(&self) -> bool {
+        self.take(|passage| passage.took_over.then_some(())).is_some()
+    }
+
     /// Lets go of the passage when nothing is in it.
     fn leave_passage(&self) {
         let passage = &mut self.parts.borrow_mut().passage;
@@ -164,9 +165,11 @@ impl Layer {
 
     /// Has the layer settled before the turn ends. Says whether it will be: one that is over has nothing to settle.
     pub(crate) fn enlist(&self) -> bool {
-        let (Some(me), Some(stream)) = (self.me.upgrade(), self.stream()) else { return false };
-        if !self.enlisted.replace(true) {
-            stream.session.host().enlist(me);
+        let Some(stream) = self.stream() else { return false };
+        let session = stream.session();
+        let Some(me) = session.layer() else { return false };
+        if session.note_enlisted(true) {
+            session.host().enlist(me);
         }
         true
     }
@@ -176,9 +179,9 @@ impl Layer {
     /// Takes everything as far as it goes, now that something has changed.
     fn pump(&self) {
         let Some(stream) = self.stream() else { return };
-        let Stream { session, driver } = &stream;
+        let (session, driver) = (stream.session(), &stream.driver);
         if session.phase() == Phase::Handshaking {
-            if self.expired.take() {
+            if self.has_expired() {
                 session.abort();
                 return self.fail(Error::HandshakeTimedOut);
             }
@@ -204,25 +207,26 @@ impl Layer {
         }
         if more {
             // The budget of this turn is spent: others first.
-            let me = Weak::clone(&self.me);
+            let me = Weak::clone(session.weak_layer());
             session.host().call_soon(Box::new(move || {
                 if let Some(me) = me.upgrade() {
                     me.enlist();
                 }
             }));
         }
-        if self.expired.take() {
+        if self.has_expired() {
             self.give_up(&stream);
         }
     }
 
     /// A server's handshake waits for its turn.
     fn is_admitted(&self, session: &Session) -> bool {
-        let Side::Server(config) = &*self.side else { return true };
+        let Side::Server(config) = session.side() else { return true };
         if self.parts.borrow().passage.as_deref().is_some_and(|passage| passage.ticket.is_some()) {
             return true;
         }
-        let ticket = Admission::of(session.host()).admit(&self.me, config, session.host());
+        let ticket =
+            Admission::of(session.host()).admit(session.weak_layer(), config, session.host());
         let admitted = ticket.is_some();
         if admitted {
             config.statistics.count_started();
@@ -236,19 +240,19 @@ impl Layer {
     fn establish(&self, stream: &Stream) {
         self.cancel_timer();
         drop(self.take(|passage| passage.ticket.take()));
-        if let Side::Server(config) = &*self.side {
+        if let Side::Server(config) = stream.session().side() {
             config.statistics.count_finished();
         }
-        stream.session.set_limits(stream.driver.handle().write_buffer_limits());
-        stream.session.host().observe(&*stream.driver, &Moment::Established);
+        stream.session().set_limits(stream.driver.handle().write_buffer_limits());
+        stream.session().host().observe(&*stream.driver, &Moment::Established);
         let mut outcome = Ok(stream.driver.handle());
-        if !self.took_over.get() {
+        if !self.took_over() {
             if let Err(fault) = stream.driver.begin() {
                 outcome = Err(Error::Fault(fault));
             }
         }
         if self.tell_outcome(outcome) {
-            stream.session.hold();
+            stream.session().hold();
         }
     }
 
@@ -261,18 +265,18 @@ impl Layer {
         self.cancel_timer();
         drop(self.take(|passage| passage.ticket.take()));
         let Some(stream) = self.stream() else { return };
-        stream.session.host().observe(&*stream.driver, &Moment::Failed(&error));
-        if let Side::Server(config) = &*self.side {
+        stream.session().host().observe(&*stream.driver, &Moment::Failed(&error));
+        if let Side::Server(config) = stream.session().side() {
             config.statistics.count_failed();
             if let Some(hook) = &config.on_failure {
-                let peer = stream.session.below().peer_addr();
+                let peer = stream.session().below().peer_addr();
                 let told = guard::call("on_handshake_failure", || hook(peer.as_ref(), &error));
                 if let Err(caught) = told {
-                    stream.session.host().report(FaultReport::caught(caught));
+                    stream.session().host().report(FaultReport::caught(caught));
                 }
             }
         }
-        if self.took_over.get() {
+        if self.took_over() {
             stream.driver.fail_below(lost);
         } else {
             stream.driver.abandon();
@@ -285,15 +289,23 @@ impl Layer {
         if let Some(callback) = self.take(|passage| passage.callback.take()) {
             let told = guard::call("on_established", || callback(outcome.as_ref()));
             if let (Err(caught), Some(stream)) = (told, self.stream()) {
-                stream.session.host().report(FaultReport::caught(caught));
+                stream.session().host().report(FaultReport::caught(caught));
             }
         }
-        let waiter = self.with_passage(|passage| passage.settle(outcome));
+        let waiter = self.with_passage(|passage| {
+            passage.took_over = false;
+            passage.settle(outcome)
+        });
         self.leave_passage();
         waiter.map(Waker::wake).is_some()
     }
 
     // ---- deadlines ----
+
+    /// Whether a deadline has passed since this was asked last.
+    fn has_expired(&self) -> bool {
+        self.take(|passage| std::mem::take(&mut passage.expired).then_some(())).is_some()
+    }
 
     fn set_timer(&self, session: &Session, after: Duration) {
         let timer = session.set_timer(after);
@@ -308,33 +320,43 @@ impl Layer {
 
     /// A timer has run. What follows is told when the layer is settled, not inside of the timer's guard.
     pub(crate) fn deadline_passed(&self) {
-        drop(self.take(|passage| passage.timer.take()));
-        self.expired.set(true);
+        let timer = self.with_passage(|passage| {
+            passage.expired = true;
+            passage.timer.take()
+        });
+        drop(timer);
         self.enlist();
     }
 
     /// Our goodbye has been said: the peer's is waited for, but not for ever.
     pub(crate) fn goodbye_said(&self) {
         if let Some(stream) = self.stream() {
-            if !self.patience().is_zero() {
-                self.set_timer(&stream.session, self.patience());
-            }
+            self.await_goodbye(stream.session());
         }
         self.enlist();
     }
 
-    /// The peer has not answered our goodbye in time.
-    fn give_up(&self, stream: &Stream) {
-        let Stream { session, driver } = stream;
-        if session.phase() != Phase::Farewell {
-            return;
+    /// Gives the peer's goodbye its time.
+    fn await_goodbye(&self, session: &Session) {
+        let unsent = session.unsent();
+        self.with_passage(|passage| passage.unsent = unsent);
+        if !session.patience().is_zero() {
+            self.set_timer(session, session.patience());
         }
-        if session.made_progress() {
-            self.set_timer(session, self.patience());
-            return;
+    }
+
+    /// The peer has not answered our goodbye in time. One that still takes our bytes is given more.
+    fn give_up(&self, stream: &Stream) {
+        let session = stream.session();
+        if session.phase() != Phase::Farewell {
+            return self.leave_passage();
+        }
+        let before = self.take(|passage| Some(passage.unsent)).unwrap_or_default();
+        if (1..before).contains(&session.unsent()) {
+            return self.await_goodbye(session);
         }
         session.abort();
-        driver.fail_below(Lost::TimedOut);
+        stream.driver.fail_below(Lost::TimedOut);
     }
 
     // ---- whoever waits for the handshake ----
@@ -405,7 +427,7 @@ impl Layer {
 
     /// The transport above, once the handshake is over, and while neither side is broken or lost.
     fn established(&self) -> Option<TransportRef> {
-        let stream = self.stream().filter(|stream| stream.session.can_say_goodbye())?;
+        let stream = self.stream().filter(|stream| stream.session().can_say_goodbye())?;
         Some(stream.driver.handle())
     }
 
@@ -424,7 +446,7 @@ impl Layer {
         drop(forgotten);
         self.leave_passage();
         if let Some(stream) = self.stream() {
-            if stream.session.release() {
+            if stream.session().release() {
                 self.enlist();
             }
         }
@@ -433,8 +455,10 @@ impl Layer {
 
 impl Settle for Layer {
     fn settle(self: Rc<Self>) {
-        self.enlisted.set(false);
-        self.pump();
+        if let Some(stream) = self.stream() {
+            stream.session().note_enlisted(false);
+            self.pump();
+        }
     }
 }
 
@@ -456,12 +480,15 @@ impl shared::Layer for Layer {
     }
 
     fn connection_made(&self, below: &TransportRef) {
-        self.begin(below, self.side.engine(), None);
+        let side = self.take(|passage| Some(Arc::clone(&passage.outset.as_ref()?.side)));
+        if let Some(side) = side {
+            self.begin(below, side.engine(), None);
+        }
     }
 
     fn get_buffer(&self, _: Option<usize>, read: &mut dyn FnMut(&mut [u8]) -> usize) {
         match self.stream() {
-            Some(stream) => stream.session.receive(read),
+            Some(stream) => stream.session().receive(read),
             // The engine could not be made, and the connection ends.
             None => drop(read(&mut [0; 1])),
         }
@@ -473,7 +500,7 @@ impl shared::Layer for Layer {
 
     fn eof_received(&self, _: &TransportRef) -> KeepOpen {
         if let Some(stream) = self.stream() {
-            stream.session.end();
+            stream.session().end();
             self.pump();
         }
         // Whether our direction goes on is for the stream above to say.
@@ -482,14 +509,14 @@ impl shared::Layer for Layer {
 
     fn pause_writing(&self, _: &TransportRef) {
         if let Some(stream) = self.stream() {
-            stream.session.set_full(true);
+            stream.session().set_full(true);
         }
     }
 
     fn resume_writing(&self, _: &TransportRef) {
         if let Some(stream) = self.stream() {
-            stream.session.set_full(false);
-            if self.took_over.get() {
+            stream.session().set_full(false);
+            if self.took_over() {
                 // It may have been paused before TLS came in between, and is resumed before the handshake is over.
                 stream.driver.ready(Readiness { read: false, write: true });
             }
@@ -500,23 +527,23 @@ impl shared::Layer for Layer {
     fn connection_lost(&self, _: &TransportRef, why: &Lost) {
         let Some(stream) = self.stream() else {
             // It never began: whoever made it has given up.
-            drop(self.take(|passage| passage.protocol.take()));
+            drop(self.take(|passage| passage.outset.take()));
             return;
         };
-        if stream.session.phase() == Phase::Open {
+        if stream.session().phase() == Phase::Open {
             // What has come is delivered, though whoever waits for the transport may not have it yet: the peer's last words
             // may be among it.
-            stream.session.release();
+            stream.session().release();
             for _ in 0..ROUNDS {
                 stream.driver.ready(Readiness { read: true, write: false });
-                stream.session.tidy_up();
+                stream.session().tidy_up();
             }
         }
-        match stream.session.lose() {
+        match stream.session().lose() {
             Phase::Handshaking => self.fail_with(Error::lost_below(why), translated(why)),
             phase => {
                 let said_goodbye = matches!(phase, Phase::Farewell | Phase::Leaving);
-                if said_goodbye && (why.is_clean() || stream.session.is_flushed()) {
+                if said_goodbye && (why.is_clean() || stream.session().is_flushed()) {
                     // Everything has gone out, which a paused protocol hears first.
                     stream.driver.ready(Readiness { read: false, write: true });
                 } else {

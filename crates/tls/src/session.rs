@@ -1,14 +1,18 @@
 //! [`Session`]: the engine, its state, and the transport below. Nothing in here calls user code.
 
+mod marks;
+
 use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice, Write};
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
-use wharf_core::extra::Request;
+use marks::Marks;
+use wharf_core::extra::{Request, WritingPaused};
 use wharf_core::vitals::{Below, TransportKind};
-use wharf_core::{Flow, Limits, Scheduler, TransportRef};
+use wharf_core::{Flow, Limits, Scheduler, Transport, TransportRef};
 
 use crate::engine::{Engine, Plaintext, Rustls, total};
 use crate::error::Error;
@@ -16,6 +20,7 @@ use crate::host::LayerHost;
 use crate::incoming::Incoming;
 use crate::info::Keys;
 use crate::layer::Layer;
+use crate::side::Side;
 use crate::state::{Event, Phase, TlsState};
 
 /// How much plaintext becomes records before the transport below is asked whether it takes more: four records, which stay
@@ -24,8 +29,9 @@ const PIECE: usize = 64 * 1024;
 
 /// A TLS connection without its protocol.
 pub(crate) struct Session {
-    below: TransportRef,
+    below: Rc<dyn Transport>,
     host: LayerHost,
+    side: Arc<Side>,
     layer: Weak<Layer>,
     parts: RefCell<Parts>,
 }
@@ -33,30 +39,13 @@ pub(crate) struct Session {
 struct Parts {
     engine: Rustls,
     state: TlsState,
+    marks: Marks,
     incoming: Incoming,
-    /// The transport below was full, and has not said that it no longer is.
-    full: bool,
-    /// Whether the stream above wants more.
-    reading: bool,
-    /// Whether we have paused the transport below.
-    paused: bool,
-    /// Whether plaintext waits until somebody has been given the transport.
-    held: bool,
-    /// Whether the handshake waits for its turn.
-    queued: bool,
-    /// The transport below has reached its end.
-    ended: bool,
-    /// Whether a read would find nothing before more has come from below.
-    dry: bool,
-    /// The user has written something that may not have reached the system.
-    dirty: bool,
-    /// How much the transport below still had when a deadline last looked.
-    unsent: usize,
 }
 
 /// The transport below as the engine sees it: it takes everything.
 struct Down<'a> {
-    below: &'a TransportRef,
+    below: &'a dyn Transport,
     full: bool,
 }
 
@@ -77,11 +66,13 @@ impl Write for Down<'_> {
 
 impl Parts {
     /// Sends what the engine has to send.
-    fn send(&mut self, below: &TransportRef) {
+    fn send(&mut self, below: &dyn Transport) {
         if self.engine.wants_send() {
-            let mut down = Down { below, full: self.full };
+            let mut down = Down { below, full: false };
             self.engine.send_to(&mut down);
-            self.full = down.full;
+            if down.full {
+                self.marks.set(Marks::FULL, true);
+            }
         }
     }
 
@@ -115,29 +106,35 @@ impl Parts {
 impl Session {
     pub(crate) fn new(
         engine: Rustls,
-        below: TransportRef,
+        below: &TransportRef,
         host: LayerHost,
+        side: Arc<Side>,
         layer: Weak<Layer>,
     ) -> Rc<Self> {
         let parts = Parts {
             engine,
             state: TlsState::new(),
+            marks: Marks::default().with(Marks::FULL, below.extra::<WritingPaused>().is_some()),
             incoming: Incoming::default(),
-            full: below.extra::<wharf_core::extra::WritingPaused>().is_some(),
-            reading: false,
-            paused: false,
-            held: false,
-            queued: false,
-            ended: false,
-            dry: false,
-            dirty: false,
-            unsent: 0,
         };
-        Rc::new(Self { below, host, layer, parts: RefCell::new(parts) })
+        let below = below.clone().into();
+        Rc::new(Self { below, host, side, layer, parts: RefCell::new(parts) })
     }
 
-    pub(crate) fn below(&self) -> &TransportRef {
-        &self.below
+    pub(crate) fn below(&self) -> TransportRef {
+        TransportRef::new(Rc::clone(&self.below))
+    }
+
+    pub(crate) fn side(&self) -> &Side {
+        &self.side
+    }
+
+    pub(crate) fn layer(&self) -> Option<Rc<Layer>> {
+        self.layer.upgrade()
+    }
+
+    pub(crate) fn weak_layer(&self) -> &Weak<Layer> {
+        &self.layer
     }
 
     pub(crate) fn host(&self) -> &LayerHost {
@@ -145,8 +142,8 @@ impl Session {
     }
 
     /// How long our goodbye waits for an answer; not at all, when nobody would look at the time.
-    fn patience(&self) -> Duration {
-        self.layer.upgrade().map_or(Duration::ZERO, |layer| layer.patience())
+    pub(crate) fn patience(&self) -> Duration {
+        if self.layer.strong_count() > 0 { self.side.timeouts().shutdown } else { Duration::ZERO }
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -159,7 +156,7 @@ impl Session {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.parts.borrow().full
+        self.parts.borrow().marks.has(Marks::FULL)
     }
 
     /// Takes note of `event`, and closes the transport below when both sides have said goodbye.
@@ -177,7 +174,7 @@ impl Session {
     pub(crate) fn begin(&self, leftover: &[u8]) {
         let mut parts = self.parts.borrow_mut();
         parts.incoming.push(self.host.pool(), leftover);
-        parts.send(&self.below);
+        parts.send(&*self.below);
     }
 
     /// Takes the handshake as far as it goes; says whether it is over.
@@ -190,29 +187,29 @@ impl Session {
                 Err(error) => return Err(error.into()),
             }
         }
-        parts.send(&self.below);
+        parts.send(&*self.below);
         parts.incoming.release(self.host.pool());
         if !parts.engine.is_handshaking() {
             self.note(parts, Event::Established);
             return Ok(true);
         }
-        if parts.ended { Err(Error::HandshakeEnded) } else { Ok(false) }
+        if parts.marks.has(Marks::ENDED) { Err(Error::HandshakeEnded) } else { Ok(false) }
     }
 
     /// The handshake waits for its turn, unread, or no longer does.
     pub(crate) fn set_queued(&self, queued: bool) {
-        self.parts.borrow_mut().queued = queued;
+        self.parts.borrow_mut().marks.set(Marks::QUEUED, queued);
         self.poll_below();
     }
 
     /// Plaintext waits until [`release`](Self::release).
     pub(crate) fn hold(&self) {
-        self.parts.borrow_mut().held = true;
+        self.parts.borrow_mut().marks.set(Marks::HELD, true);
     }
 
     /// Whether plaintext was waiting.
     pub(crate) fn release(&self) -> bool {
-        std::mem::take(&mut self.parts.borrow_mut().held)
+        self.parts.borrow_mut().marks.replace(Marks::HELD, false)
     }
 
     // ---- from below ----
@@ -224,20 +221,20 @@ impl Session {
         incoming.release(self.host.pool());
         let mut parts = self.parts.borrow_mut();
         parts.incoming = incoming;
-        parts.dry = false;
+        parts.marks.set(Marks::DRY, false);
     }
 
     /// The transport below has reached its end.
     pub(crate) fn end(&self) {
         let mut parts = self.parts.borrow_mut();
-        parts.ended = true;
-        parts.dry = false;
+        parts.marks.set(Marks::ENDED, true);
+        parts.marks.set(Marks::DRY, false);
         self.note(&mut parts, Event::PeerDone);
     }
 
     /// The transport below may be full, or no longer is.
     pub(crate) fn set_full(&self, full: bool) {
-        self.parts.borrow_mut().full = full;
+        self.parts.borrow_mut().marks.set(Marks::FULL, full);
     }
 
     /// The transport below is lost. Says in which phase it was.
@@ -248,10 +245,15 @@ impl Session {
         before
     }
 
+    /// The layer will be settled before the turn ends, or was. Says whether that is new.
+    pub(crate) fn note_enlisted(&self, enlisted: bool) -> bool {
+        self.parts.borrow_mut().marks.replace(Marks::ENLISTED, enlisted) != enlisted
+    }
+
     /// Whether everything that the user has written has reached the system. If a peer that is gone refuses only tickets and
     /// our goodbye, nothing is lost.
     pub(crate) fn is_flushed(&self) -> bool {
-        !self.parts.borrow().dirty
+        !self.parts.borrow().marks.has(Marks::DIRTY)
     }
 
     /// After the stream above has had its say: throws away what nobody will read, and keeps the transport below reading
@@ -262,23 +264,20 @@ impl Session {
         if parts.state.phase() != Phase::Open {
             self.drain(parts);
         }
-        parts.send(&self.below);
+        parts.send(&*self.below);
         parts.incoming.release(self.host.pool());
         self.update_below(parts);
-        parts.reading && !parts.held && !parts.dry && parts.state.phase() == Phase::Open
-    }
-
-    /// Whether more of what was sent has reached the system since this was asked last.
-    pub(crate) fn made_progress(&self) -> bool {
-        let mut parts = self.parts.borrow_mut();
-        let unsent = self.below.write_buffer_len();
-        let before = std::mem::replace(&mut parts.unsent, unsent);
-        unsent > 0 && unsent < before
+        parts.marks.has(Marks::READING)
+            && !parts.marks.has(Marks::HELD)
+            && !parts.marks.has(Marks::DRY)
+            && parts.state.phase() == Phase::Open
     }
 
     /// Throws away what comes after our own end, up to the peer's goodbye.
     fn drain(&self, parts: &mut Parts) {
-        parts.dirty &= self.below.write_buffer_len() > 0;
+        if self.below.write_buffer_len() == 0 {
+            parts.marks.set(Marks::DIRTY, false);
+        }
         let mut done = parts.engine.discard();
         while !done && parts.state.phase() == Phase::Farewell && !parts.incoming.is_empty() {
             match parts.engine.feed(parts.incoming.bytes()) {
@@ -300,11 +299,11 @@ impl Session {
     }
 
     fn update_below(&self, parts: &mut Parts) {
-        let wanted = parts.state.wants_bytes(parts.reading)
-            && !parts.queued
+        let wanted = parts.state.wants_bytes(parts.marks.has(Marks::READING))
+            && !parts.marks.has(Marks::QUEUED)
             && (parts.state.phase() != Phase::Open || parts.incoming.is_empty());
-        if wanted == parts.paused {
-            parts.paused = !wanted;
+        if wanted == parts.marks.has(Marks::PAUSED) {
+            parts.marks.set(Marks::PAUSED, !wanted);
             if wanted {
                 self.below.resume_reading();
             } else {
@@ -322,8 +321,8 @@ impl Session {
     fn refuse_with(&self, parts: &mut Parts) {
         parts.state.note(Event::Failed);
         if parts.engine.wants_send() {
-            parts.send(&self.below);
-            self.below.close_lingering(self.patience());
+            parts.send(&*self.below);
+            self.below().close_lingering(self.patience());
         } else {
             // It is we who were refused, or left.
             self.below.close();
@@ -341,42 +340,47 @@ impl Session {
     /// Whether plaintext may be there that the stream above has not been given.
     pub(crate) fn set_reading(&self, reading: bool) {
         let mut parts = self.parts.borrow_mut();
-        parts.reading = reading;
-        if reading && parts.state.phase() == Phase::Open {
+        parts.marks.set(Marks::READING, reading);
+        self.update_below(&mut parts);
+        let open = parts.state.phase() == Phase::Open;
+        drop(parts);
+        if reading && open {
             // There may be records that have come, and no new ones to tell of them.
-            if let Some(layer) = self.layer.upgrade() {
+            if let Some(layer) = self.layer() {
                 layer.enlist();
             }
         }
-        self.update_below(&mut parts);
     }
 
     /// Moves plaintext into `out`; zero is the peer's goodbye.
     pub(crate) fn read(&self, out: &mut [u8]) -> io::Result<usize> {
         let mut parts = self.parts.borrow_mut();
         let parts = &mut *parts;
-        if parts.held || parts.state.phase() != Phase::Open {
+        if parts.marks.has(Marks::HELD) || parts.state.phase() != Phase::Open {
             return Err(ErrorKind::WouldBlock.into());
         }
         let opened = parts.open(out);
-        parts.dry = match opened {
+        let dry = match opened {
             Ok(Plaintext::Nothing) => true,
             // A short read has taken everything, and the end is then seen by another one.
             Ok(Plaintext::Bytes(count)) => {
                 count < out.len()
                     && parts.incoming.is_empty()
-                    && !parts.ended
+                    && !parts.marks.has(Marks::ENDED)
                     && !parts.engine.has_ended()
             }
             _ => false,
         };
+        parts.marks.set(Marks::DRY, dry);
         match opened {
             Ok(Plaintext::Bytes(count)) => Ok(count),
             Ok(Plaintext::Ended) => {
                 self.note(parts, Event::PeerDone);
                 Ok(0)
             }
-            Ok(Plaintext::Nothing) if parts.ended => Err(ErrorKind::UnexpectedEof.into()),
+            Ok(Plaintext::Nothing) if parts.marks.has(Marks::ENDED) => {
+                Err(ErrorKind::UnexpectedEof.into())
+            }
             Ok(Plaintext::Nothing) => Err(ErrorKind::WouldBlock.into()),
             Err(error) => Err(self.broken(parts, error)),
         }
@@ -398,27 +402,30 @@ impl Session {
         }
         let mut taken = 0;
         if total(slices)? <= PIECE {
-            if !parts.full {
+            if !parts.marks.has(Marks::FULL) {
                 if let Err(error) = parts.engine.write(slices) {
                     return Err(self.broken(parts, error));
                 }
-                parts.send(&self.below);
+                parts.send(&*self.below);
                 taken = total(slices)?;
             }
         } else {
             for piece in slices.iter().flat_map(|slice| slice.chunks(PIECE)) {
-                if parts.full {
+                if parts.marks.has(Marks::FULL) {
                     break;
                 }
                 if let Err(error) = parts.engine.write(&[IoSlice::new(piece)]) {
                     return Err(self.broken(parts, error));
                 }
-                parts.send(&self.below);
+                parts.send(&*self.below);
                 taken += piece.len();
             }
         }
-        parts.dirty |= taken > 0;
-        if taken == 0 { Err(ErrorKind::WouldBlock.into()) } else { Ok(taken) }
+        if taken == 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        parts.marks.set(Marks::DIRTY, true);
+        Ok(taken)
     }
 
     /// Ends our direction by a goodbye; the peer's goes on.
@@ -428,29 +435,32 @@ impl Session {
             return Err(ErrorKind::WouldBlock.into());
         }
         parts.engine.close_notify();
-        parts.send(&self.below);
+        parts.send(&*self.below);
         Ok(())
     }
 
     /// Says goodbye, because the stream above closes and everything was written. Answers whether all is over: once the
     /// transport below is lost.
     pub(crate) fn say_goodbye(&self) -> bool {
-        let mut parts = self.parts.borrow_mut();
-        let parts = &mut *parts;
+        let mut borrowed = self.parts.borrow_mut();
+        let parts = &mut *borrowed;
         match parts.state.phase() {
             Phase::Open => {
-                parts.dirty &= self.below.write_buffer_len() > 0;
+                if self.below.write_buffer_len() == 0 {
+                    parts.marks.set(Marks::DIRTY, false);
+                }
                 parts.engine.close_notify();
-                parts.send(&self.below);
+                parts.send(&*self.below);
                 // From now on every byte that waits counts: we want to know when the last one is gone.
                 self.below.set_write_buffer_limits(Limits::high(0));
-                parts.unsent = self.below.write_buffer_len();
                 self.note(parts, Event::Goodbye);
                 if self.patience().is_zero() {
                     self.note(parts, Event::PeerDone);
                 }
                 self.update_below(parts);
-                if let Some(layer) = self.layer.upgrade() {
+                // It looks in here.
+                drop(borrowed);
+                if let Some(layer) = self.layer() {
                     layer.goodbye_said();
                 }
                 false
@@ -505,14 +515,14 @@ impl Session {
         let parts = self.parts.borrow();
         if parts.state.phase() != Phase::Handshaking {
             parts.engine.provide(request);
-            request.provide(|| Keys(Rc::clone(self)));
+            request.provide_some(|| self.side.server_name()).provide(|| Keys(Rc::clone(self)));
         }
         request
             .provide_some(|| {
-                let below = self.below.extra::<TransportKind>()?;
+                let below = self.below().extra::<TransportKind>()?;
                 Some(TransportKind(format!("tls over {below}").into()))
             })
-            .provide(|| Below(self.below.clone()));
+            .provide(|| Below(self.below()));
         self.below.provide(request.below());
     }
 
@@ -528,7 +538,7 @@ impl Session {
     pub(crate) fn refresh_keys(&self) -> Result<(), rustls::Error> {
         let mut parts = self.parts.borrow_mut();
         parts.engine.refresh_keys()?;
-        parts.send(&self.below);
+        parts.send(&*self.below);
         Ok(())
     }
 

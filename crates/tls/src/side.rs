@@ -6,6 +6,7 @@ use rustls::pki_types::ServerName;
 
 use crate::engine::Rustls;
 use crate::error::Error;
+use crate::info;
 use crate::settings::{ClientConfig, ServerConfig, Timeouts};
 
 /// Which end of a TLS connection we are: a [`ServerConfig`], or a [`ClientConfig`] and the server's name.
@@ -23,6 +24,16 @@ impl Side {
             Self::Client(config, name) => Rustls::client(config, name.clone()?)?,
             Self::Server(config) => Rustls::server(config)?,
         })
+    }
+
+    /// The name that a client has asked for.
+    pub(crate) fn server_name(&self) -> Option<info::ServerName> {
+        match self {
+            Self::Client(_, name) => {
+                name.as_ref().ok().map(|name| info::ServerName(name.to_str().into_owned()))
+            }
+            Self::Server(_) => None,
+        }
     }
 
     pub(crate) fn timeouts(&self) -> &Timeouts {

@@ -125,6 +125,13 @@ impl<I: StreamIo> StreamDriver<I> {
         self.seat.host()
     }
 
+    /// The place that it has on its host.
+    #[inline]
+    #[must_use]
+    pub fn seat(&self) -> &I::Seat {
+        &self.seat
+    }
+
     /// A handle on the transport.
     #[must_use]
     pub fn handle(self: &Rc<Self>) -> TransportRef {

@@ -1,5 +1,7 @@
 //! [`Passage`]: what a layer has while it begins and while it ends, and an idle one does without.
 
+use std::rc::Weak;
+use std::sync::Arc;
 use std::task::Waker;
 
 use wharf_core::schedule::Timer;
@@ -7,6 +9,8 @@ use wharf_core::{StreamProtocol, TransportRef};
 
 use crate::admission::Ticket;
 use crate::error::Error;
+use crate::layer::Layer;
+use crate::side::Side;
 
 /// Runs once the handshake is over, or has failed.
 pub(super) type Established = Box<dyn FnOnce(Result<&TransportRef, &Error>)>;
@@ -14,8 +18,10 @@ pub(super) type Established = Box<dyn FnOnce(Result<&TransportRef, &Error>)>;
 /// What a layer needs on its way in, and a part of it on its way out.
 #[derive(Default)]
 pub(super) struct Passage {
-    /// The protocol above, until there is a transport below.
-    pub(super) protocol: Option<StreamProtocol>,
+    /// Until there is a transport below.
+    pub(super) outset: Option<Outset>,
+    /// Whether the protocol above knew the transport below before; until the handshake is over.
+    pub(super) took_over: bool,
     pub(super) outcome: Outcome,
     /// Whether somebody has an answer that he may await.
     pub(super) awaited: bool,
@@ -26,6 +32,19 @@ pub(super) struct Passage {
     pub(super) callback: Option<Established>,
     pub(super) ticket: Option<Ticket>,
     pub(super) timer: Option<Box<dyn Timer>>,
+    /// A deadline has passed, and was not looked at.
+    pub(super) expired: bool,
+    /// How much the transport below still had when the deadline of the goodbye was set.
+    pub(super) unsent: usize,
+}
+
+/// What a layer begins with.
+pub(super) struct Outset {
+    /// The layer itself.
+    pub(super) layer: Weak<Layer>,
+    pub(super) side: Arc<Side>,
+    /// The protocol above.
+    pub(super) protocol: StreamProtocol,
 }
 
 /// How the handshake ended, for whoever waits for it.
@@ -53,10 +72,10 @@ impl Passage {
 
     /// Whether nothing is in it.
     pub(super) fn is_over(&self) -> bool {
-        let Self { protocol, outcome, awaited, above, upper, callback, ticket, timer } = self;
+        let Self { outset, outcome, above, upper, callback, ticket, timer, .. } = self;
         matches!(outcome, Outcome::Told)
-            && !awaited
-            && protocol.is_none()
+            && !(self.awaited || self.took_over || self.expired)
+            && outset.is_none()
             && above.is_none()
             && upper.is_none()
             && callback.is_none()

@@ -54,6 +54,52 @@ fn a_layer_that_stands_holds_nothing_of_its_handshake() {
 }
 
 #[test]
+fn a_layer_that_took_over_holds_nothing_either() {
+    let stage = Stage::new();
+    let Pair { first: (client, _), second: (server, _), .. } = stage.pair(Silent, Silent);
+    stage.run();
+    let mut ends = [client, server].into_iter();
+    let layers = sides().map(|side| {
+        let (below, engine) = (ends.next().unwrap(), side.engine());
+        let layer = Layer::new(Arc::new(side), below.protocol().unwrap());
+        below.interpose(StreamProtocol::from_layer(Rc::clone(&layer) as Rc<_>));
+        layer.begin(&below, engine, Some(b""));
+        layer.forget_waiter();
+        layer
+    });
+    assert!(layers.iter().all(|layer| has_passage(layer)));
+    stage.run();
+    assert!(layers.iter().all(|layer| layer.established().is_some() && !has_passage(layer)));
+}
+
+#[test]
+fn a_peer_that_still_takes_our_bytes_is_given_time_for_its_goodbye() {
+    for takes in [false, true] {
+        let stage = Stage::new();
+        let layers = sides().map(|side| Layer::new(Arc::new(side), protocol()));
+        let [client, server] = layers.clone().map(|layer| StreamProtocol::from_layer(layer));
+        let Pair { link, .. } = stage.pair(client, server);
+        stage.run();
+        let [_, layer] = layers;
+        let above = layer.established().unwrap();
+        link.limit_writes(0);
+        above.write(&[0; 30_000]);
+        above.close();
+        stage.run();
+        if takes {
+            link.limit_writes(1000);
+            stage.turn();
+            link.limit_writes(0);
+        }
+        let patience = layer.stream().unwrap().session().patience();
+        stage.advance(patience);
+        assert_eq!(stage.connections(), if takes { 2 } else { 0 });
+        stage.advance(patience);
+        assert_eq!(stage.connections(), 0);
+    }
+}
+
+#[test]
 fn an_answer_is_kept_until_it_is_taken_or_dropped() {
     let stage = Stage::new();
     let Pair { first: (client, _), second: (server, _), .. } = stage.pair(Silent, Silent);
@@ -205,8 +251,8 @@ fn whoever_asks_first_when_all_is_over_is_answered() {
 #[cfg(target_pointer_width = "64")]
 fn a_layer_adds_little_to_its_engine() {
     assert_eq!(size_of::<LayerHost>(), 8);
-    assert_eq!(size_of::<Layer>(), 56);
-    assert_eq!(size_of::<Driver>(), 104);
-    assert_eq!(size_of::<Session>() - size_of::<Rustls>(), 80);
-    assert!(size_of::<Rustls>() <= size_of::<rustls::Connection>() + 16);
+    assert_eq!(size_of::<Layer>(), 24);
+    assert_eq!(size_of::<Driver>(), 88);
+    assert_eq!(size_of::<Session>() - size_of::<Rustls>(), 64);
+    assert!(size_of::<Rustls>() <= size_of::<rustls::Connection>() + 8);
 }
