@@ -176,8 +176,9 @@ impl Layer {
 
     // ---- moving on ----
 
-    /// Takes everything as far as it goes, now that something has changed.
-    fn pump(&self) {
+    /// Takes everything as far as it goes, now that something has changed: `writable`, if it may be how much the transport
+    /// below takes. To look for that after each read would cost every message.
+    fn pump(&self, mut writable: bool) {
         let Some(stream) = self.stream() else { return };
         let (session, driver) = (stream.session(), &stream.driver);
         if session.phase() == Phase::Handshaking {
@@ -189,7 +190,10 @@ impl Layer {
                 return;
             }
             match session.shake_hands() {
-                Ok(true) => self.establish(&stream),
+                Ok(true) => {
+                    self.establish(&stream);
+                    writable = true;
+                }
                 Ok(false) => return,
                 Err(error) => {
                     session.refuse();
@@ -199,7 +203,7 @@ impl Layer {
         }
         let mut more = true;
         for _ in 0..ROUNDS {
-            driver.ready(Readiness { read: true, write: !session.is_full() });
+            driver.ready(Readiness { read: true, write: writable && !session.is_full() });
             more = session.tidy_up();
             if !more {
                 break;
@@ -457,7 +461,7 @@ impl Settle for Layer {
     fn settle(self: Rc<Self>) {
         if let Some(stream) = self.stream() {
             stream.session().note_enlisted(false);
-            self.pump();
+            self.pump(true);
         }
     }
 }
@@ -495,13 +499,13 @@ impl shared::Layer for Layer {
     }
 
     fn buffer_updated(&self, _: &TransportRef, _: usize) {
-        self.pump();
+        self.pump(false);
     }
 
     fn eof_received(&self, _: &TransportRef) -> KeepOpen {
         if let Some(stream) = self.stream() {
             stream.session().end();
-            self.pump();
+            self.pump(true);
         }
         // Whether our direction goes on is for the stream above to say.
         KeepOpen::Yes
@@ -520,7 +524,7 @@ impl shared::Layer for Layer {
                 // It may have been paused before TLS came in between, and is resumed before the handshake is over.
                 stream.driver.ready(Readiness { read: false, write: true });
             }
-            self.pump();
+            self.pump(true);
         }
     }
 

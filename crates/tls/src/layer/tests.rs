@@ -53,20 +53,46 @@ fn a_layer_that_stands_holds_nothing_of_its_handshake() {
     assert!(!layers.iter().any(|layer| has_passage(layer)), "the goodbye's deadline has gone");
 }
 
-#[test]
-fn a_layer_that_took_over_holds_nothing_either() {
-    let stage = Stage::new();
-    let Pair { first: (client, _), second: (server, _), .. } = stage.pair(Silent, Silent);
-    stage.run();
+/// Layers between a client's and a server's transport, which live already, and their protocols; nobody awaits them.
+fn interposed(client: TransportRef, server: TransportRef) -> [Rc<Layer>; 2] {
     let mut ends = [client, server].into_iter();
-    let layers = sides().map(|side| {
+    sides().map(|side| {
         let (below, engine) = (ends.next().unwrap(), side.engine());
         let layer = Layer::new(Arc::new(side), below.protocol().unwrap());
         below.interpose(StreamProtocol::from_layer(Rc::clone(&layer) as Rc<_>));
         layer.begin(&below, engine, Some(b""));
         layer.forget_waiter();
         layer
-    });
+    })
+}
+
+#[derive(Default)]
+struct Hears(Vec<u8>);
+
+impl Protocol for Hears {
+    fn data_received(&mut self, _: &TransportRef, data: &[u8]) {
+        self.0.extend_from_slice(data);
+    }
+}
+
+#[test]
+fn what_is_written_above_during_the_handshake_goes_out_after_it() {
+    let stage = Stage::new();
+    let pair = stage.pair(Silent, Hears::default());
+    stage.run();
+    let Pair { first: (client, _), second: (server, hears), .. } = pair;
+    let [layer, _] = interposed(client, server);
+    layer.driver().unwrap().handle().write(b"early");
+    stage.run();
+    assert_eq!(hears.borrow().0, b"early");
+}
+
+#[test]
+fn a_layer_that_took_over_holds_nothing_either() {
+    let stage = Stage::new();
+    let Pair { first: (client, _), second: (server, _), .. } = stage.pair(Silent, Silent);
+    stage.run();
+    let layers = interposed(client, server);
     assert!(layers.iter().all(|layer| has_passage(layer)));
     stage.run();
     assert!(layers.iter().all(|layer| layer.established().is_some() && !has_passage(layer)));
