@@ -89,15 +89,6 @@ pub(crate) struct LoopState {
     pub(crate) closed: Cell<bool>,
 }
 
-/// Asks for a large piece of memory, and gives it back.
-///
-/// glibc puts the small pieces that connections leave behind aside as they are, each for another of its size. Only a large
-/// piece has it join them, and give the free end of its heap back to the system; to any other allocator this is nothing.
-fn nudge_allocator() {
-    const LARGE: usize = 64 * 1024;
-    drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE)));
-}
-
 impl LoopState {
     /// Keeps a queue for the connections to come, if there are not enough already.
     #[cold]
@@ -324,8 +315,7 @@ impl LoopHandle {
         }
     }
 
-    /// Gives back a place, and what was there. When most places have been given back, so is the memory that is kept for
-    /// connections to come, which lies among what those who are gone have left.
+    /// Gives back a place, and what was there.
     #[inline(never)]
     pub(crate) fn detach(&self, key: Key) {
         let mut registry = self.0.registry.borrow_mut();
@@ -334,12 +324,7 @@ impl LoopHandle {
         let shrunk = registry.places() < places;
         drop((registry, source));
         if shrunk {
-            // Those who leave in this turn are to leave nothing either.
-            let handle = self.clone();
-            self.call_soon(move || {
-                handle.0.former.clear();
-                nudge_allocator();
-            });
+            self.ebb_soon();
         }
     }
 

@@ -27,6 +27,7 @@ mod clock;
 mod connections;
 pub mod datagram;
 mod duties;
+mod ebb;
 pub mod endpoint;
 mod event_loop;
 mod fault;
