@@ -20,9 +20,8 @@ use crate::{Result, cli};
 /// Tests that let a leak happen on purpose: a task that is woken after its loop is gone leaves its empty shell behind.
 const LEAKS: &str = "leak:tasks_that_are_woken_while_the_loop_is_dropped_are_dropped\n";
 
-/// The crates by themselves.
-const CRATES: &str =
-    "--tests -p wharf-reactor -p wharf-tcp -p wharf-udp -p wharf-subprocess -p wharf-streams";
+/// The crates by themselves, without the test of the heap, in whose place a sanitizer has its own.
+const CRATES: &str = "--lib --test it -p wharf-reactor -p wharf-tcp -p wharf-udp -p wharf-subprocess -p wharf-streams";
 
 /// All of them together. What is skipped counts the descriptors and the system calls of this process, to which a sanitizer
 /// adds its own.

@@ -319,11 +319,11 @@ impl LoopHandle {
     #[inline(never)]
     pub(crate) fn detach(&self, key: Key) {
         let mut registry = self.0.registry.borrow_mut();
-        let places = registry.places();
+        let known = registry.is_ebb();
         let source = registry.remove(key);
-        let shrunk = registry.places() < places;
+        let news = registry.is_ebb() && !known;
         drop((registry, source));
-        if shrunk {
+        if news {
             self.ebb_soon();
         }
     }

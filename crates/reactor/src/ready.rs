@@ -45,6 +45,11 @@ impl ReadyQueue {
         self.jobs.get_mut(place)?.take()
     }
 
+    /// Gives back the memory that the queue has for more than is in it.
+    pub(crate) fn shrink(&mut self) {
+        self.jobs.shrink_to_fit();
+    }
+
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.jobs.len()
@@ -72,5 +77,20 @@ mod tests {
         assert!(matches!(queue.pop(), Some(Some(_))));
         assert!(matches!(queue.pop(), Some(None)));
         assert!(queue.pop().is_none());
+    }
+
+    #[test]
+    fn a_queue_that_is_empty_gives_its_memory_back() {
+        let mut queue = ReadyQueue::default();
+        for _ in 0..100 {
+            queue.push(Job::new(Soon(|| ())));
+        }
+        (0..99).for_each(|_| drop(queue.pop()));
+        let last = queue.push(Job::new(Soon(|| ())));
+        queue.shrink();
+        assert!(queue.cancel(last).is_some(), "a ticket finds its job as before");
+        (0..2).for_each(|_| drop(queue.pop()));
+        queue.shrink();
+        assert_eq!(queue.jobs.capacity(), 0);
     }
 }

@@ -5,6 +5,7 @@
 
 use std::rc::Rc;
 
+use crate::ebb::Ballast;
 use crate::source::Source;
 
 /// The place of a source: slot and generation.
@@ -50,8 +51,15 @@ const NONE: u32 = u32::MAX;
 /// Not in the free list.
 const TAKEN: u32 = u32::MAX - 1;
 
+/// So many may be the first of a crowd.
+const FIRST: usize = 32;
+
 /// So many slots are kept, taken or not.
-const FEW: usize = 256;
+const FEW: usize = 128;
+
+/// Beyond those there is room for so many at once, in one piece of more than 128 KiB: glibc has the system map such a piece
+/// by itself, so that it does not lie among what connections leave behind. What is not used costs no memory.
+const ROOM: usize = 128 * 1024 / size_of::<Slot>() + 1;
 
 /// When no more places than this are taken, each that is given back may be the one that kept the slots before it.
 const LAST: usize = 8;
@@ -62,22 +70,29 @@ pub(crate) struct Registry {
     len: usize,
     /// Where the generations of new slots begin: beyond those of all slots that were given up.
     first_generation: u32,
-    /// With fewer places taken than this, slots are given up.
-    shrinks_below: usize,
+    /// With fewer places taken than this, it is ebb.
+    ebbs_below: usize,
+    /// Whether it has been, and nobody has taken notice.
+    ebbed: bool,
+    /// Made when the first of a crowd have come.
+    ballast: Option<Ballast>,
 }
 
 impl Default for Registry {
     fn default() -> Self {
-        Self { slots: Vec::new(), first_free: NONE, len: 0, first_generation: 0, shrinks_below: 0 }
+        Self {
+            slots: Vec::new(),
+            first_free: NONE,
+            len: 0,
+            first_generation: 0,
+            ebbs_below: 0,
+            ebbed: false,
+            ballast: None,
+        }
     }
 }
 
 impl Registry {
-    /// How many places there are, taken or not.
-    pub(crate) fn places(&self) -> usize {
-        self.slots.len()
-    }
-
     /// How many places are taken.
     pub(crate) fn len(&self) -> usize {
         self.len
@@ -101,8 +116,13 @@ impl Registry {
         let index = u32::try_from(self.slots.len()).ok().filter(|index| *index < MOST);
         let index = index.expect("there are fewer descriptors than that");
         let generation = self.first_generation;
+        match self.slots.len() {
+            FIRST => self.renew_ballast(),
+            FEW => self.slots.reserve_exact(ROOM - FEW),
+            _ => (),
+        }
         self.slots.push(Slot { generation, next_free: TAKEN, source: None });
-        self.shrinks_below = if self.slots.len() > FEW { self.slots.len() / 4 } else { 0 };
+        self.ebbs_below = if self.slots.len() > FEW { self.slots.len() / 4 } else { 0 };
         Key { index, generation }
     }
 
@@ -130,29 +150,56 @@ impl Registry {
         let source = slot.source.take();
         self.first_free = key.index;
         self.len -= 1;
-        if self.len < self.shrinks_below {
-            self.shrink();
+        if self.len < self.ebbs_below {
+            self.ebb();
         }
         source
     }
 
-    /// Gives up the free slots at the end, with the memory that they took.
+    /// Whether most places have been given back since [`take_ebb`](Self::take_ebb): their memory has been, too, and what else
+    /// was kept for whoever had them may be.
+    #[inline]
+    pub(crate) fn is_ebb(&self) -> bool {
+        self.ebbed
+    }
+
+    pub(crate) fn take_ebb(&mut self) -> bool {
+        std::mem::take(&mut self.ebbed)
+    }
+
+    /// Whether there are no more places than are always kept.
+    pub(crate) fn is_small(&self) -> bool {
+        self.slots.len() <= FEW
+    }
+
+    /// Frees the ballast and takes another, which then lies lower where memory below was freed.
+    pub(crate) fn renew_ballast(&mut self) {
+        self.ballast = None;
+        self.ballast = Some(Ballast::default());
+    }
+
+    /// Gives up what can be.
+    ///
     /// Tried as often as the number of places has halved, and then for each of the last: the walk over all slots is paid by
-    /// those that were given back.
+    /// those that were given back. When there are no more than [`FEW`], each of the last is one that leaves fewer than there
+    /// were before; others come and go above these.
     #[cold]
-    fn shrink(&mut self) {
-        self.shrinks_below = LAST.max(self.len / 2);
+    fn ebb(&mut self) {
         let kept = self.slots.iter().rposition(|slot| slot.next_free == TAKEN);
         let kept = kept.map_or(0, |last| last + 1).max(FEW);
-        if kept >= self.slots.len() {
-            return;
+        let gives_up = kept < self.slots.len();
+        if gives_up {
+            self.give_up(kept);
         }
+        self.ebbed |= gives_up || self.is_small();
+        self.ebbs_below = if self.is_small() { LAST.min(self.len) } else { LAST.max(self.len / 2) };
+    }
+
+    /// Keeps so many slots, with no more memory than they take.
+    fn give_up(&mut self, kept: usize) {
         let given_up = self.slots.drain(kept..).map(|slot| slot.generation).max();
         self.first_generation = self.first_generation.max(given_up.unwrap_or(0));
-        self.slots.shrink_to(2 * kept);
-        if kept == FEW {
-            self.shrinks_below = 0;
-        }
+        self.slots.shrink_to_fit();
         // The lowest first, so that those at the end stay free.
         let mut place = &mut self.first_free;
         for (index, slot) in (0..).zip(&mut self.slots) {
@@ -230,7 +277,7 @@ mod tests {
             assert!(registry.get(promised).is_some());
             registry.remove(promised);
             assert!(registry.slots.capacity() <= 2 * FEW, "{}", registry.slots.capacity());
-            assert_eq!((registry.len(), registry.shrinks_below), (1, 0));
+            assert!(registry.take_ebb());
 
             let old: Vec<u64> = keys.iter().map(|key| key.to_usize() as u64).collect();
             let mut new: Vec<u64> = Vec::new();
@@ -259,6 +306,29 @@ mod tests {
         assert!(registry.get(keys[9_999]).is_some());
         registry.remove(keys[9_999]);
         assert_eq!(registry.slots.len(), FEW);
+    }
+
+    #[test]
+    fn an_ebb_is_told_once_and_again_for_each_of_the_last_to_leave() {
+        let mut registry = Registry::default();
+        // As many as a loop has without a crowd come and go untold.
+        for key in hold(&mut registry, FEW) {
+            registry.remove(key);
+            assert!(!registry.is_ebb());
+        }
+        let keys = hold(&mut registry, 10 * FEW);
+        let (last, others) = keys.split_at(LAST);
+        others.iter().for_each(|key| drop(registry.remove(*key)));
+        assert!(registry.is_small() && registry.take_ebb(), "the crowd has gone");
+        assert!(!registry.take_ebb());
+        for key in last {
+            // One that comes and goes is none of the last.
+            let another = hold(&mut registry, 1)[0];
+            registry.remove(another);
+            assert!(!registry.is_ebb());
+            registry.remove(*key);
+            assert!(registry.take_ebb(), "{} have stayed", registry.len());
+        }
     }
 
     #[test]
