@@ -15,6 +15,39 @@ const SIZE: usize = 64;
 /// Connections that come and go before the first reading, so that what a server sets up once is not counted.
 const FIRST: usize = 16;
 
+/// The order in which connections close. It decides what an allocator can give back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closing {
+    /// As they were opened.
+    Opening,
+    /// The last first.
+    Reverse,
+    /// As chance has it, the same in every run.
+    Shuffled,
+}
+
+impl Closing {
+    /// Each of them.
+    pub const ALL: [Self; 3] = [Self::Opening, Self::Reverse, Self::Shuffled];
+
+    /// Puts connections that lie in the order of their opening into this one.
+    pub(super) fn arrange<P>(self, peers: &mut [P]) {
+        match self {
+            Self::Opening => (),
+            Self::Reverse => peers.reverse(),
+            Self::Shuffled => {
+                // A generator of Knuth's; its upper bits are random enough.
+                let mut state = 1_u64;
+                for last in (1..peers.len()).rev() {
+                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    let other = (state >> 33) % (last as u64 + 1);
+                    peers.swap(last, usize::try_from(other).unwrap_or(last));
+                }
+            }
+        }
+    }
+}
+
 /// A load of silence.
 #[derive(Debug, Clone, Copy)]
 pub struct Idle {
@@ -22,6 +55,8 @@ pub struct Idle {
     pub connections: usize,
     /// How long they are watched at rest.
     pub rest: Duration,
+    /// How they end.
+    pub closing: Closing,
 }
 
 /// What the server needed for them.
@@ -51,12 +86,13 @@ impl Idle {
         drop(open(server, FIRST, message)?);
         settle();
         let before = memory(pid)?;
-        let peers = open(server, self.connections, message)?;
+        let mut peers = open(server, self.connections, message)?;
         settle();
         let full = memory(pid)?;
         let woken = wake_ups(pid)?;
         thread::sleep(self.rest);
         let woken = wake_ups(pid)? - woken;
+        self.closing.arrange(&mut peers);
         drop(peers);
         settle();
         let after = memory(pid)?;
@@ -84,4 +120,21 @@ fn open(server: SocketAddr, count: usize, message: &[u8]) -> io::Result<Vec<TcpS
 /// Lets the server take notice of what happened last.
 fn settle() {
     thread::sleep(Duration::from_millis(300));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_order_has_every_connection_once() {
+        let opened: Vec<usize> = (0..1000).collect();
+        for closing in Closing::ALL {
+            let mut peers = opened.clone();
+            closing.arrange(&mut peers);
+            assert_eq!(peers == opened, closing == Closing::Opening);
+            peers.sort_unstable();
+            assert_eq!(peers, opened, "{closing:?}");
+        }
+    }
 }

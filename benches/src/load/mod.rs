@@ -19,7 +19,7 @@ pub use churn::Churn;
 pub use clients::{PIPELINED, RedisBenchmark, Wrk};
 pub use datagrams::Datagrams;
 pub use echo::Echo;
-pub use idle::{Idle, Rest};
+pub use idle::{Closing, Idle, Rest};
 pub use secure::{Handshakes, TlsBulk, TlsEcho, tls_idle};
 
 /// How long nothing at all may come from a server before the run is given up.

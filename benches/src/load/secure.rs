@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, StreamOwned};
 
 use super::ready::{Interest, Ready};
-use super::{Bound, Outcome, Probe, Rest, STALLED, garbled, latencies};
+use super::{Bound, Idle, Outcome, Probe, Rest, STALLED, garbled, latencies};
 use crate::pattern::{CHUNK, CHUNK_BYTES, LONGEST, Pattern};
 use crate::process::{memory, wake_ups};
 use crate::secure;
@@ -352,8 +352,7 @@ fn draw(stream: &mut Stream, bound: Bound) -> io::Result<u64> {
 ///
 /// The server refused, stalled, or sent something else back.
 pub fn tls_idle(
-    connections: usize,
-    rest: Duration,
+    Idle { connections, rest, closing }: Idle,
     server: SocketAddr,
     pid: u32,
 ) -> io::Result<Rest> {
@@ -375,12 +374,13 @@ pub fn tls_idle(
     drop(open(16)?);
     settle();
     let before = memory(pid)?;
-    let peers = open(connections)?;
+    let mut peers = open(connections)?;
     settle();
     let full = memory(pid)?;
     let woken = wake_ups(pid)?;
     thread::sleep(rest);
     let woken = wake_ups(pid)? - woken;
+    closing.arrange(&mut peers);
     for peer in peers {
         peer.sock.shutdown(Shutdown::Both)?;
     }
