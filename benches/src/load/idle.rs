@@ -3,11 +3,11 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::garbled;
 use crate::pattern::Pattern;
-use crate::process::{memory, wake_ups};
+use crate::process::{cpu_time, memory, wake_ups};
 
 /// Bytes of the one message of each connection.
 const SIZE: usize = 64;
@@ -84,17 +84,17 @@ impl Idle {
         let pattern = Pattern::new();
         let message = pattern.at(0, SIZE);
         drop(open(server, FIRST, message)?);
-        settle();
+        settle(pid)?;
         let before = memory(pid)?;
         let mut peers = open(server, self.connections, message)?;
-        settle();
+        settle(pid)?;
         let full = memory(pid)?;
         let woken = wake_ups(pid)?;
         thread::sleep(self.rest);
         let woken = wake_ups(pid)? - woken;
         self.closing.arrange(&mut peers);
         drop(peers);
-        settle();
+        settle(pid)?;
         let after = memory(pid)?;
         let each = full.saturating_sub(before) as f64 / self.connections as f64;
         Ok(Rest { each, wake_ups: woken, before, full, after })
@@ -117,9 +117,18 @@ fn open(server: SocketAddr, count: usize, message: &[u8]) -> io::Result<Vec<TcpS
     Ok(peers)
 }
 
-/// Lets the server take notice of what happened last.
-fn settle() {
-    thread::sleep(Duration::from_millis(300));
+/// Lets the server take notice of what happened last, until it does nothing more.
+pub(super) fn settle(pid: u32) -> io::Result<()> {
+    let deadline = Instant::now() + super::STALLED;
+    let mut used = cpu_time(pid)?;
+    loop {
+        thread::sleep(Duration::from_millis(300));
+        let now = cpu_time(pid)?;
+        if now == used || Instant::now() > deadline {
+            return Ok(());
+        }
+        used = now;
+    }
 }
 
 #[cfg(test)]

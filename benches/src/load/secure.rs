@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, StreamOwned};
 
+use super::idle::settle;
 use super::ready::{Interest, Ready};
 use super::{Bound, Idle, Outcome, Probe, Rest, STALLED, garbled, latencies};
 use crate::pattern::{CHUNK, CHUNK_BYTES, LONGEST, Pattern};
@@ -369,13 +370,11 @@ pub fn tls_idle(
         });
         peers.collect::<io::Result<Vec<_>>>()
     };
-    // The server takes notice of what happened last.
-    let settle = || thread::sleep(Duration::from_millis(300));
     drop(open(16)?);
-    settle();
+    settle(pid)?;
     let before = memory(pid)?;
     let mut peers = open(connections)?;
-    settle();
+    settle(pid)?;
     let full = memory(pid)?;
     let woken = wake_ups(pid)?;
     thread::sleep(rest);
@@ -384,7 +383,7 @@ pub fn tls_idle(
     for peer in peers {
         peer.sock.shutdown(Shutdown::Both)?;
     }
-    settle();
+    settle(pid)?;
     let after = memory(pid)?;
     let each = full.saturating_sub(before) as f64 / connections as f64;
     Ok(Rest { each, wake_ups: woken, before, full, after })
