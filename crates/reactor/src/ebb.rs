@@ -7,8 +7,13 @@
 use std::array;
 use std::hint::black_box;
 use std::mem;
+use std::time::Duration;
 
 use crate::handle::{LoopHandle, LoopState};
+
+/// Those who leave meanwhile are to leave nothing either, and crowds that come in waves are not to pay for each: what is
+/// done at ebb takes some fifty microseconds.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The sizes of small pieces are multiples of this, less a word that the allocator has in each.
 const STEP: usize = 16;
@@ -45,12 +50,11 @@ impl Default for Ballast {
 }
 
 impl LoopHandle {
-    /// Most have gone: gives back what they needed, in the next turn, because those who leave in this one are to leave
-    /// nothing either.
+    /// Most have gone: gives back what they needed, after a pause.
     #[cold]
-    pub(crate) fn ebb_soon(&self) {
+    pub(crate) fn ebb_later(&self) {
         let handle = self.clone();
-        self.call_soon(move || handle.0.ebb());
+        drop(self.call_later(PAUSE, move || handle.0.ebb()));
     }
 }
 
@@ -103,13 +107,16 @@ mod tests {
     use std::time::Duration;
 
     use wharf_core::driver::Host;
+    use wharf_core::memory::ManualClock;
 
+    use super::PAUSE;
     use crate::EventLoop;
     use crate::source::Registration;
 
     #[test]
     fn what_was_kept_for_connections_to_come_goes_with_the_crowd() {
-        let mut ev = EventLoop::new().unwrap();
+        let clock = ManualClock::new();
+        let mut ev = EventLoop::builder().clock(clock.clone()).build().unwrap();
         let handle = ev.handle().clone();
         let places: Vec<_> = (0..1000).map(|_| Registration::new(&handle)).collect();
         for queue in (0..4).map(|_| handle.take_queue()).collect::<Vec<_>>() {
@@ -120,6 +127,10 @@ mod tests {
         ev.turn(Some(Duration::ZERO)).unwrap();
         assert_eq!(kept(), (3, 1));
         drop(places);
+        clock.advance(PAUSE - Duration::from_millis(1));
+        ev.turn(Some(Duration::ZERO)).unwrap();
+        assert_eq!(kept(), (3, 1), "another wave may come");
+        clock.advance(Duration::from_millis(1));
         ev.turn(Some(Duration::ZERO)).unwrap();
         assert_eq!(kept(), (0, 0));
         assert!(handle.0.queue.take().is_none());

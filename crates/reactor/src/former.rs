@@ -59,6 +59,7 @@ mod tests {
     use crate::source::Registration;
     use std::time::Duration;
     use wharf_core::driver::Host;
+    use wharf_core::memory::ManualClock;
 
     #[test]
     fn a_few_are_kept_and_the_last_comes_first() {
@@ -72,8 +73,8 @@ mod tests {
     }
 
     /// A loop that keeps `token`, and this many places on it.
-    fn crowd(count: usize, token: &Rc<()>) -> (EventLoop, Vec<Registration>) {
-        let ev = EventLoop::new().unwrap();
+    fn crowd(count: usize, token: &Rc<()>, clock: &ManualClock) -> (EventLoop, Vec<Registration>) {
+        let ev = EventLoop::builder().clock(clock.clone()).build().unwrap();
         let places = (0..count).map(|_| Registration::new(ev.handle())).collect();
         ev.handle().retire(Rc::clone(token) as Rc<dyn Any>);
         (ev, places)
@@ -82,10 +83,11 @@ mod tests {
     #[test]
     fn nothing_is_kept_where_most_have_left() {
         for (count, left) in [(100, true), (1000, false)] {
-            let token = Rc::new(());
-            let (mut ev, places) = crowd(count, &token);
+            let (token, clock) = (Rc::new(()), ManualClock::new());
+            let (mut ev, places) = crowd(count, &token, &clock);
             drop(places);
             assert_eq!(Rc::strong_count(&token), 2, "what ends in this turn may come after it");
+            clock.advance(Duration::from_secs(1));
             ev.turn(Some(Duration::ZERO)).unwrap();
             assert_eq!(Rc::strong_count(&token) == 2, left, "{count}");
         }

@@ -324,7 +324,7 @@ impl LoopHandle {
         let news = registry.is_ebb() && !known;
         drop((registry, source));
         if news {
-            self.ebb_soon();
+            self.ebb_later();
         }
     }
 

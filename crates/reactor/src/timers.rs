@@ -34,8 +34,11 @@ pub(crate) trait Places: Default {
     fn take(&mut self, place: usize) -> Option<Self::Value>;
 }
 
+/// So many have room from the beginning, so that it lies where the loop does: what grows among connections stays behind when
+/// they go, and keeps the allocator from giving up what lies before it.
+pub(crate) const FEW: usize = 4;
+
 /// The timers of a loop, each with what it runs.
-#[derive(Default)]
 pub(crate) struct Timers<P> {
     agenda: Agenda,
     /// How many timers each slot has had; an entry of the agenda with another generation is dead.
@@ -43,6 +46,18 @@ pub(crate) struct Timers<P> {
     values: P,
     free: Vec<u32>,
     live: usize,
+}
+
+impl<P: Places> Default for Timers<P> {
+    fn default() -> Self {
+        Self {
+            agenda: Agenda::default(),
+            generations: Vec::with_capacity(FEW),
+            values: P::default(),
+            free: Vec::with_capacity(FEW),
+            live: 0,
+        }
+    }
 }
 
 /// Whether a timer has neither run nor been cancelled nor been reset.

@@ -6,10 +6,9 @@
 use std::marker::PhantomData;
 
 use super::{Job, Kind, Word};
-use crate::timers::Places;
+use crate::timers::{FEW, Places};
 
 /// Jobs, each in its place.
-#[derive(Default)]
 pub(crate) struct Shelf {
     heads: Vec<Option<Head>>,
     /// What jobs of more than one word have besides; as long as the last of them needs.
@@ -25,6 +24,12 @@ struct Head {
 type Tail = [Word; 2];
 
 const NO_TAIL: Tail = [Word::uninit(); 2];
+
+impl Default for Shelf {
+    fn default() -> Self {
+        Self { heads: Vec::with_capacity(FEW), tails: Vec::with_capacity(FEW) }
+    }
+}
 
 impl Places for Shelf {
     type Value = Job;

@@ -13,8 +13,8 @@
 //! Cancelled entries stay where they are until they come up, or until there are half as many of them as of live ones.
 //! An entry is small, and a pile that is let grow no further stays in the processor's cache.
 
-use super::TimerKey;
 use super::heap::Heap;
+use super::{FEW, TimerKey};
 
 /// Below this many dead entries nothing is cleared away.
 const CLEAR: usize = 64;
@@ -52,9 +52,9 @@ pub(super) struct Agenda {
 impl Default for Agenda {
     fn default() -> Self {
         Self {
-            near: Heap::new(),
+            near: Heap::with_capacity(FEW),
             sequence: 0,
-            far: Vec::new(),
+            far: Vec::with_capacity(FEW),
             border: i64::MIN,
             late: Vec::new(),
             due: i64::MIN,

@@ -7,8 +7,8 @@ const CHILDREN: usize = 4;
 pub(super) struct Heap<T>(Vec<T>);
 
 impl<T: Ord + Copy> Heap<T> {
-    pub(super) const fn new() -> Self {
-        Self(Vec::new())
+    pub(super) fn with_capacity(capacity: usize) -> Self {
+        Self(Vec::with_capacity(capacity))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -105,7 +105,7 @@ mod tests {
             let mut expected = items.clone();
             expected.sort_unstable();
 
-            let mut heap = Heap::new();
+            let mut heap = Heap::with_capacity(0);
             items.iter().for_each(|item| heap.push(*item));
             assert_eq!(sorted(&mut heap), expected, "one by one");
 
