@@ -406,6 +406,13 @@ impl<I: StreamIo> StreamDriver<I> {
         self.call(protocol, name, |transport| callback(protocol, transport))
     }
 
+    /// Refuses a protocol that its user holds (rule T11); what is owed by then is told and sent in a later turn.
+    fn assert_free(self: &Rc<Self>, protocol: &StreamProtocol) {
+        let unwinding = EnlistOnUnwind(self);
+        protocol.assert_free();
+        std::mem::forget(unwinding);
+    }
+
     /// Delivers bytes that a protocol switch handed over.
     #[inline(never)]
     fn deliver(self: &Rc<Self>) {

@@ -75,7 +75,7 @@ impl<I: StreamIo> StreamDriver<I> {
             self.receive_plain::<false>(inner, &protocol)
         } else {
             drop(inner);
-            protocol.assert_free();
+            self.assert_free(&protocol);
             self.receive_buffered(&protocol)
         };
         self.release(protocol);
@@ -128,11 +128,10 @@ impl<I: StreamIo> StreamDriver<I> {
     /// # Panics
     /// Always, for that.
     #[cold]
-    fn refuse_held(&self, protocol: &StreamProtocol, data: &[u8]) {
+    fn refuse_held(self: &Rc<Self>, protocol: &StreamProtocol, data: &[u8]) {
         self.tag.unset(Tag::BUSY);
         self.enter().put_leftover(Bytes::copy_from_slice(data));
-        self.settle_soon();
-        protocol.assert_free();
+        self.assert_free(protocol);
     }
 
     /// Whether what a callback writes has nothing before it, is not logged, and cannot fill the buffer.

@@ -1,11 +1,12 @@
 //! What a callback writes by its own handle, and everything else that happens in between.
 
 use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use wharf_core::driver::TRAY;
 use wharf_core::memory::{Seen, Stage, Wire};
-use wharf_core::{Bytes, Flow, Limits, Lost, Protocol, TransportRef};
+use wharf_core::{Buffered, BufferedProtocol, Bytes, Flow, Limits, Lost, Protocol, TransportRef};
 
 /// Does something with each piece of data, once.
 struct Does<F>(F);
@@ -202,6 +203,37 @@ fn an_error_of_the_system_ends_the_connection() {
     stage.run();
     assert!(writes.borrow().0.is_some());
     assert_eq!(stage.connections(), 0);
+}
+
+/// Does something with each two bytes, which fill its buffer.
+struct Fills<F>([u8; 2], F);
+
+impl<F: FnMut(&TransportRef, &[u8]) + 'static> BufferedProtocol for Fills<F> {
+    fn get_buffer(&mut self, _: Option<usize>) -> &mut [u8] {
+        &mut self.0
+    }
+    fn buffer_updated(&mut self, transport: &TransportRef, count: usize) {
+        (self.1)(transport, &self.0[..count]);
+    }
+}
+
+#[test]
+fn what_was_written_goes_out_though_the_new_protocol_is_held() {
+    let new = Rc::new(RefCell::new(Buffered(Fills([0; 2], |_: &TransportRef, _: &[u8]| {}))));
+    let next = Rc::clone(&new);
+    let stage = Stage::new();
+    let (_transport, _, wire) =
+        stage.wire(Buffered(Fills([0; 2], move |transport: &TransportRef, data: &[u8]| {
+            transport.write(data);
+            transport.set_protocol(Rc::clone(&next), b"");
+        })));
+    stage.run();
+    wire.send(b"go");
+    let held = new.borrow();
+    assert!(catch_unwind(AssertUnwindSafe(|| stage.turn())).is_err(), "rule T11");
+    drop(held);
+    stage.run();
+    assert_eq!(wire.take(), b"go");
 }
 
 /// Everything that a protocol is answered and told.
