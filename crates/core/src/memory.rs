@@ -111,7 +111,7 @@ struct StageState {
     clock: ManualClock,
     ready: RefCell<VecDeque<Box<dyn FnOnce()>>>,
     timers: RefCell<BTreeMap<TimerKey, Box<dyn FnOnce()>>>,
-    enlisted: RefCell<Vec<Rc<dyn Settle>>>,
+    enlisted: RefCell<VecDeque<Rc<dyn Settle>>>,
     actors: RefCell<Vec<Rc<dyn Actor>>>,
     post: Rc<RefCell<Post>>,
     read_buffer: RefCell<Box<[u8]>>,
@@ -430,13 +430,17 @@ impl StageRef {
     fn settle(&self) -> bool {
         let mut any = false;
         for _ in 0..SETTLE_ROUNDS {
-            let items = self.0.enlisted.take();
-            if items.is_empty() {
+            let round = self.0.enlisted.borrow().len();
+            if round == 0 {
                 break;
             }
             any = true;
-            for item in items {
-                item.settle();
+            // One at a time: a protocol that its user holds (rule T11) leaves the others where they are.
+            for _ in 0..round {
+                let item = self.0.enlisted.borrow_mut().pop_front();
+                if let Some(item) = item {
+                    item.settle();
+                }
             }
         }
         any
@@ -472,7 +476,7 @@ impl Scheduler for StageRef {
 
     fn enlist(&self, item: Rc<dyn Settle>) {
         if !self.0.closed.get() {
-            self.0.enlisted.borrow_mut().push(item);
+            self.0.enlisted.borrow_mut().push_back(item);
         }
     }
 

@@ -1,5 +1,6 @@
 //! A stage that is gone keeps nothing alive, whatever its transports and its scheduler are asked for.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -39,4 +40,19 @@ fn after_the_stage_is_gone_nothing_is_kept() {
     drop(scheduler.call_later(Duration::ZERO, Box::new(move || drop(callback))));
     transport.close();
     assert_eq!(Rc::strong_count(&token), 1, "what came too late was dropped");
+}
+
+#[test]
+fn a_protocol_that_is_held_does_not_hold_up_the_others() {
+    let stage = Stage::new();
+    let (first, held, _wire) = stage.wire(Deaf);
+    let (second, _, _other_wire) = stage.wire(Deaf);
+    stage.run();
+    first.close();
+    second.close();
+    let borrow = held.borrow();
+    assert!(catch_unwind(AssertUnwindSafe(|| stage.turn())).is_err(), "rule T11");
+    drop(borrow);
+    stage.run();
+    assert_eq!(stage.connections(), 0);
 }
