@@ -1,6 +1,6 @@
 //! Sending files: by `sendfile(2)` in its place between queued writes, or by copying where that is not possible.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::fs::File;
 use std::future::{Future, poll_fn};
 use std::io::{self, Seek, SeekFrom};
@@ -14,7 +14,8 @@ use std::task::Poll;
 use bytes::Bytes;
 use wharf_core::driver::Outflow;
 use wharf_core::extra::WritingPaused;
-use wharf_core::{Flow, IntoProtocol, KeepOpen, Lost, Protocol, StreamProtocol, TransportRef};
+use wharf_core::shared::{Held, Layer, Reception};
+use wharf_core::{Flow, KeepOpen, Lost, StreamProtocol, TransportRef};
 use wharf_reactor::stream::Polled;
 use wharf_reactor::{LoopHandle, OneshotReceiver, OneshotSender, oneshot};
 
@@ -281,7 +282,7 @@ fn read_chunk(file: &File, offset: u64, wanted: usize) -> io::Result<Vec<u8>> {
 /// to itself.
 struct Pump {
     transport: TransportRef,
-    protocol: Weak<RefCell<PumpProtocol>>,
+    protocol: Weak<PumpProtocol>,
     /// Ends when the transport has let go of the pump's protocol: the loss, or another protocol in its place.
     gone: OneshotReceiver<()>,
 }
@@ -289,8 +290,8 @@ struct Pump {
 struct PumpProtocol {
     inner: StreamProtocol,
     /// Whether the inner protocol was told to pause, and not yet to resume.
-    inner_paused: bool,
-    waiting: Option<OneshotSender<()>>,
+    inner_paused: Cell<bool>,
+    waiting: Cell<Option<OneshotSender<()>>>,
     _gone: OneshotSender<()>,
 }
 
@@ -302,12 +303,12 @@ impl Pump {
         if inner.type_name() == std::any::type_name::<PumpProtocol>() {
             return Err(io::Error::new(io::ErrorKind::ResourceBusy, "another file is being sent"));
         }
-        let inner_paused = transport.extra::<WritingPaused>().is_some();
+        let inner_paused = Cell::new(transport.extra::<WritingPaused>().is_some());
         let (sender, gone) = oneshot();
-        let (shared, protocol) =
-            PumpProtocol { inner, inner_paused, waiting: None, _gone: sender }.share();
-        transport.interpose(protocol);
-        Ok(Self { transport: transport.clone(), protocol: Rc::downgrade(&shared), gone })
+        let protocol =
+            Rc::new(PumpProtocol { inner, inner_paused, waiting: Cell::default(), _gone: sender });
+        transport.interpose(StreamProtocol::from_layer(Rc::clone(&protocol) as Rc<_>));
+        Ok(Self { transport: transport.clone(), protocol: Rc::downgrade(&protocol), gone })
     }
 
     /// Waits until the write buffer has room.
@@ -315,7 +316,7 @@ impl Pump {
         while self.transport.write(b"") == Flow::Full {
             let (sender, receiver) = oneshot();
             let Some(protocol) = self.protocol.upgrade() else { return Err(self.end()) };
-            protocol.borrow_mut().waiting = Some(sender);
+            protocol.waiting.set(Some(sender));
             drop(protocol);
             self.unless_gone(receiver).await?;
         }
@@ -345,10 +346,10 @@ impl Drop for Pump {
     fn drop(&mut self) {
         // The real protocol back, unless another has taken the pump's place.
         let Some(protocol) = self.protocol.upgrade() else { return };
-        let mine = StreamProtocol::from_shared(&protocol);
+        let mine = StreamProtocol::from_layer(Rc::clone(&protocol) as Rc<_>);
         if self.transport.protocol().is_some_and(|current| current == mine) {
-            let (inner, paused) = (protocol.borrow().inner.clone(), protocol.borrow().inner_paused);
-            if paused {
+            let inner = protocol.inner.clone();
+            if protocol.inner_paused.get() {
                 // It goes on waiting for the resume that it was promised.
                 self.transport.interpose(inner.clone());
                 if self.transport.extra::<WritingPaused>().is_none()
@@ -366,22 +367,39 @@ impl Drop for Pump {
     }
 }
 
-impl Protocol for PumpProtocol {
-    fn data_received(&mut self, transport: &TransportRef, data: &[u8]) {
-        let taken = self.inner.feed(transport, data);
-        assert!(taken > 0, "get_buffer returned an empty buffer");
-        // What does not fit comes again, to whoever listens by then, and if it is still wanted.
-        if let Some(current) = transport.protocol().filter(|_| taken < data.len()) {
-            transport.replace_protocol(current, &data[taken..]);
-        }
+impl Layer for PumpProtocol {
+    fn assert_free(&self) {
+        self.inner.assert_free();
     }
 
-    fn eof_received(&mut self, transport: &TransportRef) -> KeepOpen {
+    fn reception(&self) -> Reception {
+        self.inner.reception()
+    }
+
+    fn connection_made(&self, transport: &TransportRef) {
+        self.inner.connection_made(transport);
+    }
+
+    fn data_received(&self, transport: &TransportRef, data: &[u8]) -> Result<(), Held> {
+        self.inner.data_received(transport, data)
+    }
+
+    fn get_buffer(&self, size_hint: Option<usize>, read: &mut dyn FnMut(&mut [u8]) -> usize) {
+        self.inner.get_buffer(size_hint, read);
+    }
+
+    fn buffer_updated(&self, transport: &TransportRef, count: usize) {
+        self.inner.buffer_updated(transport, count);
+    }
+
+    fn eof_received(&self, transport: &TransportRef) -> KeepOpen {
         self.inner.eof_received(transport)
     }
 
-    fn resume_writing(&mut self, transport: &TransportRef) {
-        if std::mem::take(&mut self.inner_paused) {
+    fn pause_writing(&self, _: &TransportRef) {}
+
+    fn resume_writing(&self, transport: &TransportRef) {
+        if self.inner_paused.take() {
             self.inner.resume_writing(transport);
         }
         if let Some(sender) = self.waiting.take() {
@@ -389,7 +407,7 @@ impl Protocol for PumpProtocol {
         }
     }
 
-    fn connection_lost(&mut self, transport: &TransportRef, why: &Lost) {
+    fn connection_lost(&self, transport: &TransportRef, why: &Lost) {
         self.inner.connection_lost(transport, why);
     }
 }

@@ -1,16 +1,18 @@
 //! Sending files: futures that are dropped late, and protocols that are replaced meanwhile.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs::{self, File};
+use std::future::Future;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 
 use wharf::{Buffered, BufferedProtocol, Protocol, TransportRef, tcp};
 
-use crate::support::{adopted, event_loop, poll_once, run_until, turns};
+use crate::support::{adopted, event_loop, panics, poll_once, run_until, turns};
 
 /// A folder of its own for a test; dropping it removes it with everything inside.
 struct Folder(PathBuf);
@@ -113,4 +115,62 @@ fn a_protocol_that_was_replaced_during_a_copy_gets_nothing_more() {
     // Ends the read that waits in a thread of the loop.
     drop(writer);
     assert_eq!(*story.borrow(), ["old 1", "new 2"]);
+}
+
+#[test]
+fn bytes_that_come_during_a_copy_are_kept_while_the_protocol_is_held() {
+    let mut ev = event_loop();
+    let handle = ev.handle().clone();
+    let (transport, log, mut peer) = adopted(&mut ev);
+    let (reader, writer) = nix::unistd::pipe().unwrap();
+    let file = File::from(reader);
+    let mut copy = Box::pin(tcp::sendfile(&handle, &transport, &file, ..));
+    assert!(poll_once(&mut copy).is_pending());
+    let held = log.borrow();
+    peer.write_all(b"abc").unwrap();
+    assert!(panics(|| turns(&mut ev, 1)));
+    drop(held);
+    turns(&mut ev, 3);
+    drop(writer);
+    assert_eq!(log.borrow().story(), ["made", "data abc"]);
+    assert!(!transport.is_closing());
+}
+
+/// A file on its way.
+type Copying = Pin<Box<dyn Future<Output = ()>>>;
+
+/// Gives up what it was given when something comes, and echoes that.
+struct GivesUp(Rc<Cell<Option<Copying>>>);
+
+impl Protocol for GivesUp {
+    fn data_received(&mut self, transport: &TransportRef, data: &[u8]) {
+        drop(self.0.take());
+        transport.write(data);
+    }
+}
+
+#[test]
+fn a_callback_may_drop_the_copy_that_it_is_called_through() {
+    let mut ev = event_loop();
+    let handle = ev.handle().clone();
+    let copy = Rc::new(Cell::default());
+    let protocol = GivesUp(Rc::clone(&copy));
+    let (ours, mut peer) = UnixStream::pair().unwrap();
+    let (transport, _) = ev.block_on(tcp::adopt(&handle, ours, move || protocol)).unwrap();
+    let (reader, writer) = nix::unistd::pipe().unwrap();
+    let sender = transport.clone();
+    let mut copying: Copying = Box::pin(async move {
+        let _ = tcp::sendfile(&handle, &sender, &File::from(reader), ..).await;
+    });
+    assert!(poll_once(&mut copying).is_pending());
+    copy.set(Some(copying));
+    for byte in [b"a", b"b"] {
+        peer.write_all(byte).unwrap();
+        turns(&mut ev, 2);
+        let mut heard = [0];
+        peer.read_exact(&mut heard).unwrap();
+        assert_eq!(&heard, byte);
+    }
+    drop(writer);
+    assert!(!transport.is_closing());
 }
