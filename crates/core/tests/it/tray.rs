@@ -289,14 +289,21 @@ impl Protocol for Diary {
     }
 }
 
-/// What the wire and the protocol see of it, over a stream of this capacity that becomes wide at last.
-fn outcome(deeds: [Deed; 3], by_clone: bool, capacity: usize) -> (Vec<u8>, Seen, Vec<String>) {
+/// As much as one read takes.
+static FULL: [u8; 64 * 1024] = [0; 64 * 1024];
+
+/// What the wire and the protocol see of it when `data` comes, over a stream of this capacity that becomes wide at last.
+fn outcome(
+    data: &[u8],
+    (deeds, by_clone): ([Deed; 3], bool),
+    capacity: usize,
+) -> (Vec<u8>, Seen, Vec<String>) {
     let (stage, told) = (Stage::new(), Told::default());
     let diary = Diary { deeds: Some((deeds, by_clone)), told: Rc::clone(&told) };
     let (_, _, wire) = stage.wire(diary);
     stage.run();
     wire.set_capacity(capacity);
-    for data in [b"go", b"on"] {
+    for data in [data, b"on"] {
         wire.send(data);
         stage.run();
     }
@@ -312,8 +319,12 @@ fn a_handle_does_in_a_callback_what_its_clone_does() {
         let places = [code % COUNT, code / COUNT % COUNT, code / COUNT.pow(2)];
         let deeds = places.map(|place| DEEDS[place]);
         for capacity in [3, usize::MAX] {
-            let [own, clone] = [false, true].map(|by_clone| outcome(deeds, by_clone, capacity));
+            let own = outcome(b"go", (deeds, false), capacity);
+            let clone = outcome(b"go", (deeds, true), capacity);
             assert!(own == clone, "{places:?} {capacity}: {:?} {:?}", own.2, clone.2);
+            // There may be more then, so that it is asked for.
+            let full = outcome(&FULL, (deeds, false), capacity);
+            assert!(own == full, "{places:?} {capacity}: {:?} {:?}", own.2, full.2);
         }
     }
 }
