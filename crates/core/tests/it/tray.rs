@@ -205,6 +205,9 @@ fn an_error_of_the_system_ends_the_connection() {
     assert_eq!(stage.connections(), 0);
 }
 
+/// As much as one read takes.
+static FULL: [u8; 64 * 1024] = [0; 64 * 1024];
+
 /// Does something with each two bytes, which fill its buffer.
 struct Fills<F>([u8; 2], F);
 
@@ -215,6 +218,34 @@ impl<F: FnMut(&TransportRef, &[u8]) + 'static> BufferedProtocol for Fills<F> {
     fn buffer_updated(&mut self, transport: &TransportRef, count: usize) {
         (self.1)(transport, &self.0[..count]);
     }
+}
+
+#[test]
+fn what_a_buffered_protocol_writes_goes_out_whether_its_buffer_was_filled_or_not() {
+    let stage = Stage::new();
+    let (_transport, _, wire) =
+        stage.wire(Buffered(Fills([0; 2], |transport: &TransportRef, data: &[u8]| {
+            transport.write(data);
+        })));
+    stage.run();
+    for data in [&b"a"[..], b"bc", b"def"] {
+        wire.send(data);
+        stage.turn();
+        assert_eq!(wire.take(), data);
+    }
+}
+
+#[test]
+fn an_end_that_follows_a_full_buffer_is_told_in_the_same_turn() {
+    let (stage, _, wire) = working(|transport, _| {
+        transport.write(b"x");
+    });
+    stage.run();
+    assert_eq!(wire.take(), b"x");
+    wire.send(&FULL);
+    wire.shutdown();
+    stage.turn();
+    assert_eq!((wire.take(), wire.seen(), stage.connections()), (b"x".to_vec(), Seen::Eof, 0));
 }
 
 #[test]
@@ -288,9 +319,6 @@ impl Protocol for Diary {
         note(&self.told, why);
     }
 }
-
-/// As much as one read takes.
-static FULL: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// What the wire and the protocol see of it when `data` comes, over a stream of this capacity that becomes wide at last.
 fn outcome(
