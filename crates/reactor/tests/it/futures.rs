@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
@@ -28,6 +29,7 @@ both_paths!(
     a_task_is_woken_from_another_thread,
     block_on_takes_a_future_that_borrows,
     block_on_is_woken_from_another_thread,
+    block_on_polls_its_future_when_it_was_woken_and_not_in_each_turn,
     a_panic_of_the_main_future_leaves_the_loop_usable,
     dropping_the_loop_drops_its_tasks,
     what_a_dropped_task_spawns_is_dropped_too,
@@ -223,6 +225,26 @@ fn block_on_is_woken_from_another_thread(path: Path) {
         Poll::Pending
     }));
     thread.unwrap().join().unwrap();
+}
+
+fn block_on_polls_its_future_when_it_was_woken_and_not_in_each_turn(path: Path) {
+    let mut ev = event_loop(path);
+    let (sender, mut receiver) = oneshot();
+    let handle = ev.handle().clone();
+    ev.call_soon(move || {
+        let later = handle.clone();
+        handle.call_soon(move || {
+            later.call_soon(move || {
+                let _ = sender.send(());
+            });
+        });
+    });
+    let mut polls = 0;
+    let received = ev.block_on(poll_fn(|cx| {
+        polls += 1;
+        Pin::new(&mut receiver).poll(cx)
+    }));
+    assert_eq!((received, polls), (Some(()), 2));
 }
 
 fn a_panic_of_the_main_future_leaves_the_loop_usable(path: Path) {

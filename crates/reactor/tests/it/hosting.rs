@@ -70,6 +70,11 @@ fn what_is_queued_is_something_to_do(path: Path) {
     assert_eq!(ev.next_timeout(), None);
     ev.stop();
     assert_eq!(ev.next_timeout(), Some(Duration::ZERO), "a stop is not slept over");
+    ev.run_forever().unwrap();
+    assert_eq!(ev.next_timeout(), None, "a stop ends one run");
+    let handle = ev.handle().clone();
+    ev.block_on(async move { handle.stop() });
+    assert_eq!(ev.next_timeout(), None, "also one that its future has ended");
 }
 
 fn what_is_enlisted_is_something_to_do_until_it_is_settled(path: Path) {

@@ -17,6 +17,7 @@ both_paths!(
     a_timer_that_is_reset_runs_once_and_no_earlier,
     a_deadline_is_never_early,
     the_time_of_a_turn_stands_still_until_it_ends,
+    each_turn_of_a_run_has_a_time_of_its_own,
     a_wait_is_not_cut_into_small_steps,
     timers_that_panic_do_not_hold_up_the_others,
 );
@@ -171,6 +172,24 @@ fn the_time_of_a_turn_stands_still_until_it_ends(path: Path) {
     assert_eq!(ev.turn_time(), start + step, "outside of a turn it is the time now");
     clock.advance(step);
     assert_eq!(ev.turn_time(), start + 2 * step);
+}
+
+fn each_turn_of_a_run_has_a_time_of_its_own(path: Path) {
+    let (mut ev, clock) = manual_loop(path);
+    let (step, start, handle) = (Duration::from_millis(1), ev.now(), ev.handle().clone());
+    let seen = Rc::new(Cell::new(None));
+    let saw = Rc::clone(&seen);
+    ev.call_soon(move || {
+        let first = handle.turn_time();
+        clock.advance(step);
+        let later = handle.clone();
+        handle.call_soon(move || {
+            saw.set(Some((first, later.turn_time())));
+            later.stop();
+        });
+    });
+    ev.run_forever().unwrap();
+    assert_eq!(seen.get(), Some((start, start + step)));
 }
 
 fn a_wait_is_not_cut_into_small_steps(path: Path) {
