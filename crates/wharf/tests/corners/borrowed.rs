@@ -9,7 +9,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use wharf::{
-    FaultPolicy, Lost, PipeTransport, SubprocessProtocol, SubprocessTransportRef, subprocess, tcp,
+    FaultPolicy, Lost, PipeTransport, Protocol, SubprocessProtocol, SubprocessTransportRef,
+    TransportRef, subprocess, tcp,
 };
 
 use crate::support::{
@@ -128,17 +129,72 @@ fn bytes_that_come_while_the_protocol_is_held_are_told_once_and_in_order() {
     assert_eq!(heard, b"ww");
 }
 
+/// Answers by its own handle, and tells another connection.
+struct Gossip(TransportRef);
+
+impl Protocol for Gossip {
+    fn data_received(&mut self, transport: &TransportRef, data: &[u8]) {
+        transport.write(data);
+        self.0.write(b"psst");
+    }
+}
+
 #[test]
-fn what_a_child_says_while_its_protocol_is_held_is_told_once_and_in_order() {
-    /// What came from the child.
-    #[derive(Default)]
-    struct Ear(Vec<u8>);
-    impl SubprocessProtocol for Ear {
-        fn pipe_data_received(&mut self, _: &SubprocessTransportRef, _: i32, data: &[u8]) {
-            self.0.extend_from_slice(data);
-        }
+fn a_connection_whose_protocol_was_held_takes_nothing_of_what_another_writes() {
+    let mut ev = event_loop();
+    let handle = ev.handle().clone();
+    let (transport, log, mut peer) = adopted(&mut ev);
+    let (ours, mut other) = UnixStream::pair().unwrap();
+    other.set_nonblocking(true).unwrap();
+    let gossip = ev.block_on(tcp::adopt(&handle, ours, move || Gossip(transport))).unwrap();
+    let held = log.borrow();
+    peer.write_all(b"abc").unwrap();
+    assert!(panics(|| turns(&mut ev, 1)));
+    drop(held);
+    turns(&mut ev, 1);
+    other.write_all(b"hello").unwrap();
+    turns(&mut ev, 2);
+    for (peer, expected) in [(peer, &b"psst"[..]), (other, b"hello")] {
+        let (mut peer, mut bytes) = (peer, [0; 16]);
+        let count = peer.read(&mut bytes).unwrap();
+        assert_eq!(&bytes[..count], expected);
+    }
+    drop(gossip);
+}
+
+/// What came from a child, and its end.
+#[derive(Default)]
+struct Ear(Vec<u8>);
+
+impl SubprocessProtocol for Ear {
+    fn pipe_data_received(&mut self, _: &SubprocessTransportRef, _: i32, data: &[u8]) {
+        self.0.extend_from_slice(data);
     }
 
+    fn process_exited(&mut self, _: &SubprocessTransportRef) {
+        self.0.push(b'.');
+    }
+}
+
+#[test]
+fn what_a_child_said_while_its_protocol_was_held_is_told_before_its_exit() {
+    let mut ev = event_loop();
+    let handle = ev.handle().clone();
+    // More than one read takes.
+    let starting = subprocess::shell(&handle, "printf %0100000d 0", Ear::default);
+    let (transport, ear) = ev.block_on(starting.into_future()).unwrap();
+    let held = ear.borrow();
+    for _ in 0..5 {
+        assert!((0..100).any(|_| panics(|| ev.turn(Some(Duration::from_secs(1))))));
+    }
+    drop(held);
+    run_until(&mut ev, || ear.borrow().0.last() == Some(&b'.'));
+    assert_eq!(ear.borrow().0.len(), 100_001);
+    transport.close();
+}
+
+#[test]
+fn what_a_child_says_while_its_protocol_is_held_is_told_once_and_in_order() {
     let mut ev = event_loop();
     let handle = ev.handle().clone();
     let starting = subprocess::shell(&handle, "exec cat", Ear::default);
