@@ -337,7 +337,8 @@ pub(crate) fn free<P>(cell: &RefCell<P>) -> RefMut<'_, P> {
     }
 }
 
-/// That it does. Opaque to the compiler, which would ask once more on the way out of the call otherwise.
+/// The answer of a protocol that is held. Opaque to the compiler, which would otherwise ask once more, on the way out of the
+/// call, whether it was.
 #[cold]
 #[inline(never)]
 fn held() -> Result<(), Held> {

@@ -25,7 +25,7 @@ pub(crate) enum Duty {
     Resume = 16,
     /// A panic has cut the handing out of a batch short. What is left is handed out before the next wait, because what is
     /// polled once is not found again.
-    Rest = 32,
+    HandOut = 32,
 }
 
 impl Duties {
@@ -55,7 +55,8 @@ impl Duties {
     /// Whether one of them does not let the loop sleep.
     #[inline]
     pub(crate) fn are_due(&self) -> bool {
-        const DUE: u8 = Duty::Settle as u8 | Duty::Jobs as u8 | Duty::Stop as u8 | Duty::Rest as u8;
+        const DUE: u8 =
+            Duty::Settle as u8 | Duty::Jobs as u8 | Duty::Stop as u8 | Duty::HandOut as u8;
         self.0.get() & DUE != 0
     }
 }

@@ -5,7 +5,7 @@
 //! 1. settle what was written or closed from outside;
 //! 2. decide how long to sleep: not at all while something is queued, else until the first timer;
 //! 3. wait for readiness;
-//! 4. take what other threads have sent, unless that kept the loop awake and was taken in 2, and the signals that have
+//! 4. take what other threads have sent, unless that kept the loop awake and was taken in 3, and the signals that have
 //!    come;
 //! 5. run what was queued before this point, and nothing that is queued meanwhile;
 //! 6. hand out readiness: each connection reads, calls its protocol, flushes and settles;
@@ -171,7 +171,8 @@ impl LoopState {
     /// Takes what other threads have sent.
     #[inline(never)]
     fn take_posts(&self, incoming: &mut Incoming) {
-        // Where a panic has cut the last turn short, what is left comes first, and keeps the loop awake.
+        // What was taken before and has not run comes first: it came before the wait, or a panic has cut the last turn short.
+        // What waits meanwhile does not let the loop sleep.
         if let Some(room) = incoming.room() {
             self.duties.add(Duty::Jobs);
             self.shared.inbox.take(room);
@@ -188,7 +189,7 @@ impl LoopState {
         incoming: &mut Incoming,
     ) -> io::Result<()> {
         if timeout == Some(Duration::ZERO) {
-            if self.duties.cross_out(Duty::Rest) {
+            if self.duties.cross_out(Duty::HandOut) {
                 return Ok(());
             }
         } else {
@@ -267,7 +268,7 @@ struct ToHandOut<'a> {
 impl Drop for ToHandOut<'_> {
     fn drop(&mut self) {
         if self.batch.has_rest() {
-            self.duties.add(Duty::Rest);
+            self.duties.add(Duty::HandOut);
         }
     }
 }

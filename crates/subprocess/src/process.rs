@@ -248,7 +248,7 @@ impl Process {
         }
     }
 
-    /// Whether nobody does.
+    /// Whether the user does not hold it.
     pub(crate) fn is_free(&self) -> bool {
         self.protocol.borrow().as_ref().is_none_or(SharedSubprocessProtocol::is_free)
     }

@@ -94,7 +94,8 @@ impl<I: StreamIo> StreamDriver<I> {
         }
     }
 
-    /// For a plain protocol; leaves the driver [busy](Tag::BUSY) if it was called.
+    /// For a plain protocol, with the tray lent if `LENDS`, which [`may_lend`](Self::may_lend) has allowed; leaves the driver
+    /// [busy](Tag::BUSY) if the protocol was called.
     #[inline(always)]
     fn receive_plain<const LENDS: bool>(
         self: &Rc<Self>,

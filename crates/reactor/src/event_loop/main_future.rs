@@ -13,7 +13,7 @@ pub(super) trait Main {
     /// Whether it is to be polled in the turn to come.
     fn is_awake(&self) -> bool;
 
-    /// Polls it, if it is awake.
+    /// Polls it, if it is awake. Not called when it is over.
     fn poll(&mut self);
 
     /// Whether it was ready.
@@ -48,7 +48,7 @@ impl<F: Future> Main for MainFuture<'_, F> {
     }
 
     fn poll(&mut self) {
-        if self.output.is_none() && self.woken.woken.swap(false, Ordering::Acquire) {
+        if self.woken.woken.swap(false, Ordering::Acquire) {
             let polled = self.future.as_mut().poll(&mut Context::from_waker(&self.waker));
             if let Poll::Ready(output) = polled {
                 self.output = Some(output);
