@@ -18,8 +18,9 @@ use wharf_core::stream::Interest;
 /// The key of the wake-up, which no registration has: its event hits nothing.
 const WAKE: usize = usize::MAX - 1;
 
-/// How many events one wait takes at most; what is left comes with the next.
-const BATCH: usize = 1024;
+/// How many events one wait takes at most; what is left comes with the next. So many that a wait is next to nothing for each,
+/// so few that timers and deferred calls do not wait for a thousand connections, and that the buffer is one page.
+const BATCH: usize = 256;
 
 /// What a wait found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -66,7 +66,7 @@ fn come_and_go(
     for n in 0..CROWD {
         crowd[n * step % CROWD] = None;
         // As many leave in one turn as a turn has events for.
-        if n % 1024 == 1023 {
+        if n % 256 == 255 {
             turns(ev, clock);
         }
     }
