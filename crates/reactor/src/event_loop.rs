@@ -32,7 +32,7 @@ use wharf_core::guard::{self, FaultReport};
 use wharf_core::schedule::Settle;
 
 pub use builder::EventLoopBuilder;
-use main_future::{Main, MainFuture};
+use main_future::{Forever, Main, MainFuture};
 
 use crate::duties::{Duties, Duty};
 use crate::fault::FaultPolicy;
@@ -100,7 +100,7 @@ impl EventLoop {
     /// From inside a callback (rule T10), and with the panic of a callback under
     /// [`FaultPolicy::Resume`](crate::FaultPolicy::Resume).
     pub fn run_forever(&mut self) -> io::Result<()> {
-        self.run(None)
+        self.run(&mut Forever)
     }
 
     /// Runs until `future` is ready, and gives its result. The future need not be `'static`.
@@ -112,7 +112,7 @@ impl EventLoop {
     pub fn block_on<F: Future>(&mut self, future: F) -> F::Output {
         let future = pin!(future);
         let mut main = MainFuture::new(future, Arc::clone(self.handle.shared()));
-        if let Err(error) = self.run(Some(&mut main)) {
+        if let Err(error) = self.run_until(&mut main) {
             panic!("the poller failed: {error}");
         }
         main.into_output().expect("the loop was stopped before the future was ready")
@@ -128,7 +128,7 @@ impl EventLoop {
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let Self { handle, batch, incoming } = self;
         let _running = Running::begin(&handle.0);
-        handle.turn(batch, incoming, timeout, &mut None)
+        handle.turn(batch, incoming, timeout, &mut Forever)
     }
 
     /// How long a foreign loop may wait on the loop's descriptor before it takes a turn: zero when something is queued,
@@ -142,15 +142,19 @@ impl EventLoop {
         if may_wait { timeout } else { Some(Duration::ZERO) }
     }
 
+    /// [`run`](Self::run) for all futures, compiled once.
+    fn run_until(&mut self, main: &mut dyn Main) -> io::Result<()> {
+        self.run(main)
+    }
+
     /// Takes turns until the loop is stopped, or `main` is over.
-    fn run(&mut self, mut main: Option<&mut dyn Main>) -> io::Result<()> {
+    fn run<M: Main + ?Sized>(&mut self, main: &mut M) -> io::Result<()> {
         let Self { handle, batch, incoming } = self;
         let _running = Running::begin(&handle.0);
         loop {
-            let limit = main.as_ref().is_some_and(|main| main.is_awake()).then_some(Duration::ZERO);
-            handle.turn(batch, incoming, limit, &mut main)?;
-            let over = main.as_ref().is_some_and(|main| main.is_over());
-            if over || handle.0.duties.has(Duty::Stop) {
+            let limit = main.is_awake().then_some(Duration::ZERO);
+            handle.turn(batch, incoming, limit, main)?;
+            if main.is_over() || handle.0.duties.has(Duty::Stop) {
                 // A stop in the very turn in which the future has become ready is served by returning.
                 handle.0.duties.cross_out(Duty::Stop);
                 return Ok(());
@@ -182,6 +186,7 @@ impl LoopState {
     /// Waits for readiness and for other threads, no longer than `timeout`; not at all when a panic has cut the last turn
     /// short and left something in `batch`. What other threads have sent by the time that the loop would sleep is
     /// `incoming`.
+    #[inline(always)]
     fn wait(
         &self,
         mut timeout: Option<Duration>,
@@ -276,12 +281,12 @@ impl Drop for ToHandOut<'_> {
 impl LoopHandle {
     /// One turn, which waits no longer than `limit`; its step 5 begins with `main`.
     #[inline(always)]
-    fn turn(
+    fn turn<M: Main + ?Sized>(
         &self,
         batch: &mut Batch,
         incoming: &mut Incoming,
         limit: Option<Duration>,
-        main: &mut Option<&mut dyn Main>,
+        main: &mut M,
     ) -> io::Result<()> {
         let state = &*self.0;
         let mut timeout = limit;
@@ -302,9 +307,7 @@ impl LoopHandle {
         self.deliver_signals();
 
         let round = if state.duties.has(Duty::Jobs) { state.ready.borrow().len() } else { 0 }; // 5
-        if let Some(main) = main {
-            main.poll();
-        }
+        main.poll();
         if state.duties.has(Duty::Jobs) {
             self.run_jobs(round, incoming);
         }

@@ -184,17 +184,20 @@ impl Poller {
 
     /// Waits until something is ready or `timeout` has passed, rounded up to milliseconds; the poller's own `batch` gets
     /// what is ready.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn wait(&self, batch: &mut Batch, timeout: Option<Duration>) -> io::Result<()> {
         batch.taken = 0;
         match &mut batch.found {
             #[cfg(target_os = "linux")]
             Found::Direct(events) => direct::wait(&self.poller, events, timeout),
-            Found::Portable(events) => {
-                events.clear();
-                self.poller.wait(events, timeout.map(whole_millis)).map(drop)
-            }
+            Found::Portable(events) => self.wait_portably(events, timeout),
         }
+    }
+
+    #[inline(never)]
+    fn wait_portably(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        events.clear();
+        self.poller.wait(events, timeout.map(whole_millis)).map(drop)
     }
 }
 
@@ -270,7 +273,7 @@ mod direct {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn wait(
         poller: &polling::Poller,
         batch: &mut Batch,

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use crate::remote::Shared;
 
-/// What a run lasts until, if not until it is stopped.
+/// What a run lasts until, unless it is stopped before.
 pub(super) trait Main {
     /// Whether it is to be polled in the turn to come.
     fn is_awake(&self) -> bool;
@@ -18,6 +18,21 @@ pub(super) trait Main {
 
     /// Whether it was ready.
     fn is_over(&self) -> bool;
+}
+
+/// Of a run that lasts until it is stopped.
+pub(super) struct Forever;
+
+impl Main for Forever {
+    fn is_awake(&self) -> bool {
+        false
+    }
+
+    fn poll(&mut self) {}
+
+    fn is_over(&self) -> bool {
+        false
+    }
 }
 
 /// The future of [`EventLoop::block_on`](super::EventLoop::block_on).
