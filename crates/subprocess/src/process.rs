@@ -10,6 +10,7 @@ use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use wharf_core::driver::{Host, Readiness, StreamOptions};
 use wharf_core::guard::{self, FaultReport};
@@ -33,6 +34,9 @@ use crate::watch::Watch;
 /// How much of a pipe is delivered at the exit at most, before others get their turn: as much as a pipe may hold without
 /// privileges, for the child may have made it so large. More than that comes from somebody who still runs.
 const DRAIN: usize = 1024 * 1024;
+
+/// How long a child that has ended, and is a debugger's still, is left alone before the next look.
+const PAUSE: Duration = Duration::from_millis(50);
 
 pub(crate) struct Process {
     pub(crate) handle: LoopHandle,
@@ -414,10 +418,23 @@ impl Process {
         }
     }
 
+    /// Waits for the end once more, after a pause: a debugger hears of it first, it is ours only when that has let go of it,
+    /// and until then the descriptor is readable.
+    fn look_again(&self) {
+        let me = Weak::clone(&self.me);
+        let again = move || {
+            if let Some(me) = me.upgrade() {
+                // It is registered, so this does not fail.
+                let _ = me.watch.start();
+            }
+        };
+        drop(self.handle.call_later(PAUSE, again));
+    }
+
     /// What a look at the child has found.
     fn found(self: &Rc<Self>, reaped: Reaped) {
         let status = match reaped {
-            Reaped::Not => return,
+            Reaped::Not => return self.look_again(),
             Reaped::Ended(status) => status,
             Reaped::Stolen(status) => {
                 self.report_theft();

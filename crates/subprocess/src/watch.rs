@@ -66,11 +66,6 @@ impl Watch {
     /// Reaps the child, if it has ended; called when its end was seen.
     pub(crate) fn reap(&self) -> Reaped {
         let reaped = self.child.borrow_mut().reap();
-        if reaped == Reaped::Not {
-            // A debugger hears of its end first, and it is ours only when that has let go of it. It is registered, so this
-            // does not fail.
-            let _ = self.start();
-        }
         self.forget_end();
         reaped
     }

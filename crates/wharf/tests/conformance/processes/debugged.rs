@@ -84,7 +84,10 @@ fn sp_43_a_child_that_a_debugger_holds_is_told_when_that_lets_go() {
     };
     transport.kill().unwrap();
     ev.until(|| is_dead(transport.pid()));
+    let before = ev.statistics();
     ev.quieten();
+    let after = ev.statistics();
+    assert!(after.events - before.events < after.turns - before.turns, "the loop is busy");
     assert!(!heard.has(Call::Exited), "it is dead, and the debugger's");
     debugger.let_go();
     ev.until(|| heard.is_lost());
