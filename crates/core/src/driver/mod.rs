@@ -480,26 +480,14 @@ impl<I: StreamIo> StreamDriver<I> {
         name: &'static str,
         callback: impl FnOnce(&TransportRef),
     ) -> Result<(), Fault> {
-        self.call_with(&self.handle(), protocol, name, callback)
-    }
-
-    /// The same, with the handle that the callback is given.
-    #[inline]
-    fn call_with<R>(
-        self: &Rc<Self>,
-        transport: &TransportRef,
-        protocol: &StreamProtocol,
-        name: &'static str,
-        callback: impl FnOnce(&TransportRef) -> R,
-    ) -> Result<R, Fault> {
-        let answer = self.call_busy(transport, protocol, name, callback);
+        let called = self.call_with(&self.handle(), protocol, name, callback);
         self.tag.unset(Tag::BUSY);
-        answer
+        called
     }
 
-    /// The same, with the end of being [busy](Tag::BUSY) left to the caller, who settles after it.
+    /// The same, with the handle that the callback is given; leaves the driver [busy](Tag::BUSY), and the caller settles.
     #[inline(always)]
-    fn call_busy<R>(
+    fn call_with<R>(
         self: &Rc<Self>,
         transport: &TransportRef,
         protocol: &StreamProtocol,

@@ -114,7 +114,7 @@ impl<I: StreamIo> StreamDriver<I> {
                 drop(inner);
                 let transport = self.lending_handle(LENDS);
                 let callback = |transport: &_| protocol.data_received(transport, data);
-                let called = self.call_busy(&transport, protocol, "data_received", callback);
+                let called = self.call_with(&transport, protocol, "data_received", callback);
                 // What a fault changes, the state knows.
                 if let Ok(Err(Held)) = called {
                     self.refuse_held(protocol, data);
@@ -155,6 +155,7 @@ impl<I: StreamIo> StreamDriver<I> {
         }
     }
 
+    /// For a buffered protocol; likewise.
     #[inline(never)]
     fn receive_buffered(self: &Rc<Self>, protocol: &StreamProtocol) -> Read {
         let mut count = 0;
