@@ -205,11 +205,7 @@ impl StreamProtocol {
 
     /// Hands over bytes that were read already: all of `data` to a plain protocol, as much as fits into its buffer to a
     /// buffered one. Says how many were taken; zero when the buffer it gave was empty.
-    ///
-    /// # Panics
-    /// As [`assert_free`](Self::assert_free).
     pub fn feed(&self, transport: &TransportRef, data: &[u8]) -> usize {
-        self.assert_free();
         match self.reception() {
             Reception::Plain => self.data_received(transport, data).map_or(0, |()| data.len()),
             Reception::Buffered => {
